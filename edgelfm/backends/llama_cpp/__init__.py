@@ -1,0 +1,1 @@
+"""LFM2 and any other GGUF through llama.cpp."""

@@ -1,0 +1,1 @@
+"""Messages, templates, conversations and replies. Nothing here knows which backend runs."""

@@ -1,0 +1,1 @@
+"""The `edgelfm` command: one short module a verb."""

@@ -1,0 +1,23 @@
+"""A chosen value that says why it was chosen and how well that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+#: How a figure is known: run on this machine; fitted from runs on this machine; computed from a model of it; not known.
+Grade = Literal["measured", "calibrated", "estimated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[T]):
+    """One setting: its value, the reason in plain words, and how well the reason is known."""
+
+    value: T
+    reason: str
+    grade: Grade = "estimated"
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"

@@ -1,0 +1,1 @@
+"""Which model, backend, quantization and settings, and why? Pure functions over facts: no network, no weights."""

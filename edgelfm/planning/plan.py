@@ -1,0 +1,168 @@
+"""What a plan says. Pure data: which model, how, why, what it costs, and what was turned down with the way to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..decision import Decision, Grade
+from ..hardware.host import Host
+from ..hardware.profiles import Match
+from ..models.entry import Artifact, ModelEntry, Task
+
+KvType = Literal["f16", "q8_0", "q4_0"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asked for. None leaves the choice to the planner."""
+
+    model: ModelEntry | None = None      # only this one; the planner may not change the model
+    task: Task = "chat"
+    context: int | None = None           # tokens
+    quantization: str | None = None
+    backend: str | None = None
+    memory_bytes: int | None = None      # use at most this much, instead of what is available minus the reserve
+    kv_type: KvType | None = None
+    threads: int | None = None
+    micro_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the runtime is to be opened. Every value is a decision."""
+
+    context: Decision[int]               # tokens
+    batch: Decision[int]                 # tokens handed to the runtime at once
+    micro_batch: Decision[int]           # tokens computed at once
+    kv_type: Decision[KvType]
+    flash_attention: Decision[bool]
+    mmap: Decision[bool]
+    threads: Decision[int]               # while decoding
+    threads_prefill: Decision[int]
+    gpu_layers: Decision[int]            # layers on the GPU, 0 for CPU only
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """One line of the memory bill."""
+
+    name: str                            # weights, KV cache, convolution state, compute buffers, output, mapped copy, runtime
+    bytes: int
+    grade: Grade = "estimated"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Peak resident memory of the whole process, part by part."""
+
+    parts: tuple[MemoryPart, ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes, all parts together."""
+        return sum(part.bytes for part in self.parts)
+
+    def part(self, name: str) -> int:
+        """Bytes of the part of that name, 0 if there is none."""
+        return sum(part.bytes for part in self.parts if part.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedEstimate:
+    """Tokens per second as a range. An unknown speed has no range and says why."""
+
+    low: float | None
+    high: float | None
+    grade: Grade
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Somebody's published speed for this model on this kind of machine. Told as theirs, never used as ours."""
+
+    model: str
+    quantization: str
+    runtime: str
+    decode: float | None                 # tokens per second
+    prefill: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run one model here."""
+
+    model: ModelEntry
+    artifact: Artifact
+    settings: Settings
+    memory: MemoryEstimate
+    decode: SpeedEstimate                # tokens per second
+    prefill: SpeedEstimate               # tokens per second
+    reason: str                          # why it stands where it stands, in a sentence
+    references: tuple[Reference, ...] = ()
+    load_command: str = ""               # the exact `edgelfm.load(...)` that gives this candidate
+
+    @property
+    def backend(self) -> str:
+        """Name of the runtime."""
+        return self.artifact.backend
+
+    @property
+    def quantization(self) -> str:
+        """Name of the quantization, in the backend's own words."""
+        return self.artifact.quantization
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One way that was turned down, and what would change that."""
+
+    model: str                           # id
+    backend: str
+    quantization: str
+    reason: str                          # "needs 1.9 GiB, 1.2 GiB can be used"
+    fix: str                             # "close 700 MiB of other programs", "pip install 'edgelfm[mlx]'"
+    short_bytes: int = 0                 # how much memory was missing, 0 if memory was not the reason
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much memory a model may take here, and how that was worked out. Bytes."""
+
+    available_bytes: int
+    reserve_bytes: int                   # left alone, by the profile
+    usable_bytes: int                    # available minus reserve, or what the request allowed
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer of the planner. `chosen` is None when nothing can run; then `rejected` says what would."""
+
+    host: Host
+    match: Match
+    request: Request
+    budget: Budget
+    candidates: tuple[Candidate, ...]    # best first, every one fits
+    rejected: tuple[Rejected, ...]
+    advice: tuple[str, ...] = field(default=())  # what would make this machine better at it: "pip install …"
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The best candidate."""
+        return self.candidates[0] if self.candidates else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        from .show import plan_dict
+
+        return plan_dict(self)
+
+    def __rich__(self) -> Any:
+        """Tables for terminals."""
+        from .show import plan_table
+
+        return plan_table(self)
