@@ -11,6 +11,10 @@ from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry, Task
 
 KvType = Literal["f16", "q8_0", "q4_0"]
+#: Where bytes live. A GPU that shares main memory has no memory of its own: its bytes are "host".
+Device = Literal["host", "gpu"]
+#: What a way was turned down for. "task" means it would run but was not what was asked for.
+Cause = Literal["backend", "quantization", "context", "disk", "memory", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class MemoryPart:
     bytes: int
     grade: Grade = "estimated"
     note: str = ""
+    device: Device = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class MemoryEstimate:
     def total(self) -> int:
         """Bytes, all parts together."""
         return sum(part.bytes for part in self.parts)
+
+    def on(self, device: Device) -> int:
+        """Bytes of the parts that live in the memory of `device`."""
+        return sum(part.bytes for part in self.parts if part.device == device)
 
     def part(self, name: str) -> int:
         """Bytes of the part of that name, 0 if there is none."""
@@ -126,6 +135,7 @@ class Rejected:
     reason: str                          # "needs 1.9 GiB, 1.2 GiB can be used"
     fix: str                             # "close 700 MiB of other programs", "pip install 'edgelfm[mlx]'"
     short_bytes: int = 0                 # how much memory was missing, 0 if memory was not the reason
+    cause: Cause = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,7 @@ class Budget:
     reserve_bytes: int                   # left alone, by the profile
     usable_bytes: int                    # available minus reserve, or what the request allowed
     reason: str
+    gpu_bytes: int | None = None         # usable memory of a GPU with memory of its own; None where there is none to use
 
 
 @dataclass(frozen=True, slots=True)
