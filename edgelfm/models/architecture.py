@@ -13,25 +13,25 @@ from dataclasses import dataclass
 class Architecture:
     """Sizes of one network. Counts are in elements; nothing here is in bytes."""
 
-    name: str                      # as in GGUF `general.architecture`: lfm2, lfm2moe, lfm3, llama
+    name: str  # as in GGUF `general.architecture`: lfm2, lfm2moe, lfm3, llama
     layers: int
-    kv_heads: tuple[int, ...]      # one per layer; 0 marks a convolution layer
+    kv_heads: tuple[int, ...]  # one per layer; 0 marks a convolution layer
     hidden: int
     heads: int
     head_dim: int
-    feed_forward: int              # effective width, after LFM2's rounding rule
+    feed_forward: int  # effective width, after LFM2's rounding rule
     vocabulary: int
-    conv_cache: int = 0            # `conv_L_cache`; 0 where no layer convolves
+    conv_cache: int = 0  # `conv_L_cache`; 0 where no layer convolves
     tied_embeddings: bool = True
-    sliding_window: int = 0        # tokens kept by sliding-window layers
+    sliding_window: int = 0  # tokens kept by sliding-window layers
     sliding_layers: tuple[int, ...] = ()
     experts: int = 0
     experts_used: int = 0
     expert_feed_forward: int = 0
-    dense_layers: int = 0          # leading layers without experts in a mixture
-    qk_norm: bool = True           # per-head norms on queries and keys (LFM2), absent in Llama
-    context_supported: int = 0     # tokens: what the model card stands behind
-    context_advertised: int = 0    # tokens: what config.json or the GGUF says; larger is a trap, not an offer
+    dense_layers: int = 0  # leading layers without experts in a mixture
+    qk_norm: bool = True  # per-head norms on queries and keys (LFM2), absent in Llama
+    context_supported: int = 0  # tokens: what the model card stands behind
+    context_advertised: int = 0  # tokens: what config.json or the GGUF says; larger is a trap, not an offer
 
     @property
     def attention_layers(self) -> tuple[int, ...]:

