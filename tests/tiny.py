@@ -120,7 +120,7 @@ def byte_level_vocabulary(size: int) -> tuple[list[str], list[str]]:
     pieces = list("Ġetaoinshrdlucmfwypvbgkjqxz")
     known, merges, pick = set(tokens), [], random.Random(0)
     while len(tokens) < size:
-        first, second = pick.choice(pieces), pick.choice(pieces)
+        first, second = pick.choice(pieces[:6000]), pick.choice(pieces[:300])
         joined = first + second
         if joined in known or len(joined) > 12 or "Ġ" in joined[1:]:
             continue
