@@ -1,3 +1,30 @@
-"""edgelfm: run Liquid AI's small foundation models on the machine in front of you."""
+"""edgelfm: run Liquid AI's small foundation models on the machine in front of you.
+
+    lfm = edgelfm.load()                # choose, fetch, check and open the model that suits this machine
+    lfm.chat("Why is the sky blue?")    # a Reply: the text, and what it took to make it
+
+`inspect()` says what this machine is, `plan()` what would run on it and why. See `edgelfm.errors` for what can go
+wrong.
+"""
+
+from __future__ import annotations
+
+from .chat import Conversation, Message, Piece, Reply, Stream
+from .errors import EdgelfmError
+from .hardware.host import Host
+from .model import Model, inspect, load, plan
 
 __version__ = "0.1.0"
+__all__ = [
+    "Conversation",
+    "EdgelfmError",
+    "Host",
+    "Message",
+    "Model",
+    "Piece",
+    "Reply",
+    "Stream",
+    "inspect",
+    "load",
+    "plan",
+]

@@ -7,13 +7,13 @@ widgets. Register one under the entry point group `edgelfm.backends`, name = the
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..models.entry import Role, Sampling
+from .cancel import Cancel
 
 if TYPE_CHECKING:
     from ..planning.plan import Candidate
@@ -27,12 +27,12 @@ Progress = Callable[[float], bool]
 class Timings:
     """Where the time of one generation went. Seconds and token counts; rates are derived, never stored."""
 
-    prompt_tokens: int             # in the prompt
-    cached_tokens: int             # of those, already in the model's state
+    prompt_tokens: int  # in the prompt
+    cached_tokens: int  # of those, already in the model's state
     completion_tokens: int
-    prefill_seconds: float         # evaluating the uncached part of the prompt
-    decode_seconds: float          # from the first sampled token to the last
-    first_token_seconds: float     # from the call to the first sampled token
+    prefill_seconds: float  # evaluating the uncached part of the prompt
+    decode_seconds: float  # from the first sampled token to the last
+    first_token_seconds: float  # from the call to the first sampled token
 
     @property
     def prefill_tokens_per_second(self) -> float | None:
@@ -43,15 +43,21 @@ class Timings:
     @property
     def decode_tokens_per_second(self) -> float | None:
         """Tokens after the first per second, None below two tokens."""
-        return (self.completion_tokens - 1) / self.decode_seconds if self.completion_tokens > 1 and self.decode_seconds > 0 else None
+        if self.completion_tokens < 2 or self.decode_seconds <= 0:
+            return None
+        return (self.completion_tokens - 1) / self.decode_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One event of the stream. Text never ends inside a UTF-8 character, so it may be empty or hold several tokens' worth."""
+    """One event of the stream.
 
-    ids: tuple[int, ...]           # tokens sampled since the last event
-    text: str                      # text that became certain with them
+    Text never ends inside a UTF-8 character or inside what may become a stop string, so it may be empty, or hold
+    several tokens' worth.
+    """
+
+    ids: tuple[int, ...]  # tokens sampled since the last event, without the one that ends the reply
+    text: str  # text that became certain with them
     finish_reason: FinishReason | None = None  # on the last event only
     timings: Timings | None = None  # on the last event only
 
@@ -89,6 +95,10 @@ class Session(Protocol):
         """`bos_token` and `eos_token` as text, for the template."""
         ...
 
+    def markers(self) -> frozenset[str]:
+        """Texts that `tokenize(special=True)` reads as one control token: `<|im_end|>`, `<think>`, …"""
+        ...
+
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids of `text`, adding no BOS. `special` reads markers such as `<|im_start|>` as one token."""
         ...
@@ -101,7 +111,7 @@ class Session(Protocol):
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         seed: int | None = None,
-        cancel: threading.Event | None = None,
+        cancel: Cancel | None = None,
     ) -> Iterator[Token]:
         """Stream a completion of `prompt`. Raises `ContextExceeded`, `SessionClosed`, `BackendError`."""
         ...

@@ -1,0 +1,91 @@
+"""The llama.cpp library inside llama-cpp-python: found, initialised once, and its log kept instead of printed."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from ...errors import BackendError, BackendMissing
+
+_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
+_CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
+
+#: The log of llama.cpp belongs to the process, so two loads at once would mix theirs.
+_capturing = threading.Lock()
+
+
+@functools.cache
+def library() -> ModuleType:
+    """The low-level module `llama_cpp`.
+
+    Raises `BackendMissing` if it is not installed, `BackendError` if it is broken.
+    """
+    try:
+        import llama_cpp
+    except ModuleNotFoundError as error:
+        if error.name != "llama_cpp":
+            raise
+        raise BackendMissing("llama-cpp-python is not installed", hint="pip install 'edgelfm[llama]'") from error
+    except (ImportError, OSError, RuntimeError) as error:
+        # The wheel is there, its shared library does not load: another libc, a missing libgomp, a wrong processor.
+        raise BackendError(
+            f"llama-cpp-python is installed but its library does not load: {error}",
+            hint="pip install --force-reinstall --no-binary llama-cpp-python 'edgelfm[llama]'",
+        ) from error
+    llama_cpp.llama_log_set(_callback(llama_cpp), ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    module: ModuleType = llama_cpp
+    return module
+
+
+class Log:
+    """The latest lines llama.cpp wrote. Bounded, so a chatty build cannot grow it."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=4000)
+        self.errors: deque[str] = deque(maxlen=20)
+        self._level = 0
+
+    def write(self, level: int, text: str) -> None:
+        """Take one piece of log text, which may continue the last line."""
+        if level == _CONTINUE_LEVEL and self.lines:
+            self.lines[-1] += text.rstrip("\n")
+            return
+        line = text.rstrip("\n")
+        if not line:
+            return
+        self.lines.append(line)
+        if level == _ERROR_LEVEL:
+            self.errors.append(line)
+
+    def last_error(self) -> str:
+        """The most telling error: the first of the latest run of errors, without the function name before it."""
+        return re.sub(r"^\w+: ", "", self.errors[0]) if self.errors else "llama.cpp gave no reason"
+
+
+_log = Log()
+
+
+@contextmanager
+def captured() -> Iterator[Log]:
+    """Collect what llama.cpp logs inside the block. One block at a time in the process."""
+    global _log
+    with _capturing:
+        _log = Log()
+        yield _log
+
+
+@functools.cache
+def _callback(llama_cpp: ModuleType) -> object:
+    @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+    def receive(level: int, text: bytes | None, _user_data: object) -> None:
+        _log.write(level, (text or b"").decode("utf-8", "replace"))
+
+    kept: object = receive  # the cache keeps it alive; llama.cpp holds only its address
+    return kept

@@ -1,0 +1,105 @@
+"""From a candidate and a file to an open model and context, with the settings the plan decided."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+from ...errors import BackendError, ModelFileError
+from ...planning.plan import Settings
+from ..base import Memory, Progress
+from . import buffers
+from .library import captured, library
+from .trial import require_loadable
+
+_SEQUENCES = 1
+#: We only ever need the logits of the last token of a batch. Saying so lets llama.cpp reserve one row of logits instead
+#: of one per token of the micro-batch: at 65,536 words and 512 tokens that is 128 MiB.
+_OUTPUTS = 1
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Pointers to a model and its context. `free()` gives both back."""
+
+    llama: ModuleType
+    model: int
+    context: int
+    memory: Memory
+
+    def free(self) -> None:
+        """Free context and model."""
+        self.llama.llama_free(self.context)
+        self.llama.llama_model_free(self.model)
+
+
+def load(path: Path, settings: Settings, progress: Progress | None = None) -> Loaded:
+    """Load `path`. Raises `BackendMissing`, `ModelFileError` for a bad file, `BackendError` if llama.cpp gives up."""
+    llama = library()
+    if not path.is_file():
+        raise ModelFileError(f"{path} is not a file", hint="give the path of a .gguf file, or the name of a model")
+    require_loadable(path, version("llama-cpp-python"))
+    with captured() as log:
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = settings.gpu_layers.value
+        params.load_mode = llama.LLAMA_LOAD_MODE_MMAP if settings.mmap.value else llama.LLAMA_LOAD_MODE_NONE
+        abandoned: list[BaseException] = []
+        callback = _progress_callback(llama, progress, abandoned)
+        params.progress_callback = callback
+        model = llama.llama_model_load_from_file(str(path).encode(), params)
+        if abandoned:
+            raise abandoned[0]
+        if not model:
+            raise BackendError(
+                f"llama.cpp could not load {path.name}: {log.last_error()}",
+                hint="free some memory, or ask for a smaller quantization",
+            )
+        context = llama.llama_init_from_model(model, _context_params(llama, settings))
+        if not context:
+            llama.llama_model_free(model)
+            raise BackendError(
+                f"llama.cpp could not make a context of {settings.context.value} tokens for {path.name}: "
+                f"{log.last_error()}",
+                hint=f"ask for less: context={max(512, settings.context.value // 2)}",
+            )
+        return Loaded(llama, model, context, buffers.parse(log.lines))
+
+
+def _context_params(llama: ModuleType, settings: Settings) -> object:
+    kv_type = {"f16": llama.GGML_TYPE_F16, "q8_0": llama.GGML_TYPE_Q8_0, "q4_0": llama.GGML_TYPE_Q4_0}[
+        settings.kv_type.value
+    ]
+    params = llama.llama_context_default_params()
+    params.n_ctx = settings.context.value
+    params.n_batch = settings.batch.value
+    params.n_ubatch = settings.micro_batch.value
+    params.n_seq_max = _SEQUENCES
+    params.n_outputs_max = _OUTPUTS
+    params.n_threads = settings.threads.value
+    params.n_threads_batch = settings.threads_prefill.value
+    params.flash_attn_type = (
+        llama.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention.value else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )
+    params.type_k = params.type_v = kv_type
+    params.no_perf = True
+    return params
+
+
+def _progress_callback(llama: ModuleType, progress: Progress | None, abandoned: list[BaseException]) -> object:
+    """Report to `progress`, and let Ctrl-C or an error in it abandon the load instead of being lost in native code."""
+
+    @llama.llama_progress_callback  # type: ignore[untyped-decorator]
+    def report(fraction: float, _user_data: ctypes.c_void_p) -> bool:
+        try:
+            if progress is not None and not progress(fraction):
+                raise BackendError("loading was abandoned")
+        except BaseException as error:  # noqa: BLE001  (carried across native code and raised by the caller)
+            abandoned.append(error)
+            return False
+        return True
+
+    callback: object = report
+    return callback

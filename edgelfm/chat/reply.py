@@ -1,0 +1,76 @@
+"""What comes back from a chat: the text, and what it took to make it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..backends.base import FinishReason, Timings
+from ..units import format_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply."""
+
+    prompt_tokens: int
+    cached_tokens: int  # of the prompt, already in the model's state: they cost nothing
+    completion_tokens: int  # thinking included
+    context: int  # tokens the model can hold
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together: what of the context is used now."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Reply(str):
+    """The answer as a string that knows more about itself.
+
+    `thinking` is what the model thought before it answered, `usage` the tokens, `timings` the seconds,
+    `finish_reason` why it ended: "stop" (it was done), "length" (`max_tokens` or the context was reached) or
+    "cancelled".
+    """
+
+    thinking: str
+    usage: Usage
+    timings: Timings
+    finish_reason: FinishReason
+    model: str
+
+    def __new__(
+        cls, text: str, *, thinking: str, usage: Usage, timings: Timings, finish_reason: FinishReason, model: str
+    ) -> Reply:
+        """Make the string and attach what is known about it."""
+        reply = super().__new__(cls, text)
+        reply.thinking = thinking
+        reply.usage = usage
+        reply.timings = timings
+        reply.finish_reason = finish_reason
+        reply.model = model
+        return reply
+
+    @property
+    def text(self) -> str:
+        """The answer as a plain `str`."""
+        return str.__str__(self)
+
+    def summary(self) -> str:
+        """One line: speed, time to first token, context used."""
+        decode = self.timings.decode_tokens_per_second
+        parts = [f"{self.usage.completion_tokens} tokens"]
+        if decode is not None:
+            parts.append(f"{decode:.1f} tokens/s")
+        parts.append(f"first token after {format_seconds(self.timings.first_token_seconds)}")
+        cached = f" ({self.usage.cached_tokens} cached)" if self.usage.cached_tokens else ""
+        parts.append(f"prompt {self.usage.prompt_tokens}{cached}")
+        parts.append(f"context {self.usage.total_tokens}/{self.usage.context}")
+        if self.finish_reason != "stop":
+            parts.append(self.finish_reason)
+        return " · ".join(parts)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        return _rebuild, (self.text, self.thinking, self.usage, self.timings, self.finish_reason, self.model)
+
+
+def _rebuild(text: str, thinking: str, usage: Usage, timings: Timings, finish: FinishReason, model: str) -> Reply:
+    return Reply(text, thinking=thinking, usage=usage, timings=timings, finish_reason=finish, model=model)

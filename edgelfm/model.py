@@ -1,0 +1,293 @@
+"""`inspect()`, `plan()`, `load()`, `Model`: the way from a machine to a running model. No arithmetic here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .chat.conversation import Conversation
+from .chat.engine import Engine, Overflow
+from .chat.messages import Messages, read_messages
+from .chat.prompt import Prompt
+from .chat.reply import Reply
+from .chat.stream import Stream
+from .errors import RequestError
+from .hardware.host import Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .aio import AsyncModel
+    from .backends.base import Memory, Session
+    from .chat.options import ReplyOptions
+    from .models.entry import ModelEntry, Task
+    from .planning.plan import Candidate, KvType, Plan, Request
+
+
+def inspect(*, bandwidth: bool = True) -> Host:
+    """Look at this machine. Never raises; `Host.remarks` says what could not be read.
+
+    `bandwidth` measures how fast memory can be read, which takes about 100 ms once per boot.
+    """
+    from . import hardware
+
+    return hardware.inspect(bandwidth=bandwidth)
+
+
+def plan(
+    name: str | Path | None = None,
+    *,
+    task: Task = "chat",
+    context: int | None = None,
+    quantization: str | None = None,
+    backend: str | None = None,
+    memory: str | int | None = None,
+    kv_type: KvType | None = None,
+    threads: int | None = None,
+    micro_batch: int | None = None,
+    host: Host | str | Path | None = None,
+    profile: str | Path | None = None,
+    offline: bool | None = None,
+) -> Plan:
+    """What would run, why, and what it would cost. Loads and downloads nothing.
+
+    `name` asks for one model: a name from `edgelfm models`, a repository, a `.gguf` file or a folder. `context` is in
+    tokens, `memory` in bytes or as "1.5 GiB". `host` plans for another machine: a `Host`, or a file that
+    `edgelfm doctor --save` wrote there. Whatever you give is kept; whatever you leave out is decided.
+
+    Raises `UnknownModel`, `ProfileError`, `HostFileError`, `RequestError`.
+    """
+    from .backends import registry
+    from .hardware import profiles
+    from .models import catalog
+    from .planning import plan as make_plan
+
+    request = _request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
+    machine = _host(host)
+    return make_plan(
+        machine,
+        profiles.match(machine, override=profile),
+        tuple(catalog.load()),
+        request,
+        drivable=registry.names(),
+    )
+
+
+def load(
+    name: str | Path | None = None,
+    *,
+    task: Task = "chat",
+    context: int | None = None,
+    quantization: str | None = None,
+    backend: str | None = None,
+    memory: str | int | None = None,
+    kv_type: KvType | None = None,
+    threads: int | None = None,
+    micro_batch: int | None = None,
+    profile: str | Path | None = None,
+    offline: bool | None = None,
+    progress: bool = True,
+    chat_template: str | None = None,
+) -> Model:
+    """Choose, fetch, check and open a model. With no name, the one that suits this machine.
+
+    The keywords are those of `plan`. `offline=True` never touches the network; `progress=False` shows no bars;
+    `chat_template` replaces the template in the file. What will not fit is refused before any memory is touched.
+
+    Raises `DoesNotFit`, `PlanningError`, `UnknownModel`, the `StoreError` family, `BackendMissing`, `BackendError`.
+    """
+    from .backends import registry
+    from .models import store
+    from .planning import require
+
+    made = plan(
+        name, task=task, context=context, quantization=quantization, backend=backend, memory=memory, kv_type=kv_type,
+        threads=threads, micro_batch=micro_batch, profile=profile, offline=offline,
+    )  # fmt: skip
+    candidate = require(made)
+    files = store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
+    started = time.perf_counter()
+    session = registry.get(candidate.backend)(candidate, files)
+    return Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
+
+
+class Model:
+    """One running model. Use it as a context manager, or call `close()` when you are done.
+
+    `plan` says why it runs the way it runs, `candidate` is the part of the plan that was taken, `load_seconds` what
+    opening it took. Methods may be called from several threads; replies are made one at a time, first come, first
+    served.
+    """
+
+    def __init__(
+        self, session: Session, plan: Plan, *, load_seconds: float = 0.0, chat_template: str | None = None
+    ) -> None:
+        assert plan.chosen is not None
+        self._session = session
+        self.plan = plan
+        self.candidate: Candidate = plan.chosen
+        self.load_seconds = load_seconds
+        self._engine = Engine(session, self.candidate.model, chat_template=chat_template)
+
+    @property
+    def entry(self) -> ModelEntry:
+        """What the catalogue knows about this model."""
+        return self.candidate.model
+
+    @property
+    def host(self) -> Host:
+        """The machine it was planned for."""
+        return self.plan.host
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and reply together."""
+        return self._session.context
+
+    @property
+    def aio(self) -> AsyncModel:
+        """The same verbs for `async` code."""
+        from .aio import AsyncModel
+
+        return AsyncModel(self)
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        system: str | None = None,
+        overflow: Overflow = "error",
+        **options: Unpack[ReplyOptions],
+    ) -> Reply:
+        """Answer a text or a list of messages and forget it again. For several turns use `conversation()`.
+
+        Raises `ContextExceeded` with both lengths, `TemplateError`, `RequestError`, `SessionClosed`.
+        """
+        return self.stream(messages, system=system, overflow=overflow, **options).reply
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        system: str | None = None,
+        overflow: Overflow = "error",
+        **options: Unpack[ReplyOptions],
+    ) -> Stream:
+        """Like `chat`, but read it as it comes: `for text in lfm.stream(…)`, then `.reply` for the figures."""
+        read = self._engine.options(options)
+        _, prompt = self._engine.fit(read_messages(messages, system=system), Prompt(), read, overflow)
+        return self._engine.start(prompt, read)
+
+    def complete(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:
+        """Continue `text` as it stands, without a chat template. This is what base models are for."""
+        if not isinstance(text, str) or not text:
+            raise RequestError("there is nothing to continue", hint='as in lfm.complete("Once upon a time")')
+        return self._engine.complete(text, self._engine.options(options)).reply
+
+    def conversation(
+        self, *, system: str | None = None, overflow: Overflow = "error", messages: Messages | None = None
+    ) -> Conversation:
+        """A conversation of several turns. `messages` is what has been said already.
+
+        `overflow="drop_oldest"` forgets the oldest turns when the context is full; "error" says so instead.
+        """
+        history = read_messages(messages) if messages is not None else ()
+        return Conversation(self._engine, system=system, overflow=overflow, history=history)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, without a template around it."""
+        return len(self._session.tokenize(text, special=False))
+
+    def memory(self) -> Memory:
+        """Bytes held, as the runtime reports them."""
+        return self._session.memory()
+
+    def close(self) -> None:
+        """Stop what runs and free everything. Calling it twice is fine."""
+        self._session.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
+            f"context {self.context} tokens>"
+        )
+
+
+def _host(host: Host | str | Path | None) -> Host:
+    if isinstance(host, Host):
+        return host
+    if host is None:
+        return inspect()
+    path = Path(host)
+    from .errors import HostFileError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostFileError(
+            f"cannot read the host description {path}: {error}",
+            hint="write one on that machine with: edgelfm doctor --save host.json",
+        ) from error
+    return Host.from_json(text, source=str(path))
+
+
+def _request(
+    name: str | Path | None,
+    task: Task,
+    context: int | None,
+    quantization: str | None,
+    backend: str | None,
+    memory: str | int | None,
+    kv_type: KvType | None,
+    threads: int | None,
+    micro_batch: int | None,
+    offline: bool | None,
+) -> Request:
+    from typing import get_args
+
+    from .models.entry import Task as Tasks
+    from .planning.plan import KvType as KvTypes
+    from .planning.plan import Request
+    from .units import parse_bytes
+
+    _check_choice("task", task, get_args(Tasks))
+    if kv_type is not None:
+        _check_choice("kv_type", kv_type, get_args(KvTypes))
+    for label, value, least in (("context", context, 1), ("threads", threads, 1), ("micro_batch", micro_batch, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise RequestError(
+                f"{label} is {value!r}", hint=f"give a whole number of at least {least}, or leave it out"
+            )
+    return Request(
+        model=_resolve(name, offline) if name is not None else None,
+        task=task,
+        context=context,
+        quantization=quantization,
+        backend=backend,
+        memory_bytes=parse_bytes(memory) if memory is not None else None,
+        kv_type=kv_type,
+        threads=threads,
+        micro_batch=micro_batch,
+    )
+
+
+def _resolve(name: str | Path, offline: bool | None) -> ModelEntry:
+    from .models import names
+
+    return names.resolve(str(name), offline=offline)
+
+
+def _check_choice(label: str, value: Any, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise RequestError(f"{label} is {value!r}", hint=f"use one of {', '.join(choices)}")
