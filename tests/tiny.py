@@ -19,6 +19,8 @@ SPECIAL_TOKENS = (
     "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>", "<|tool_call_start|>", "<|tool_call_end|>",
     "<|tool_response_start|>", "<|tool_response_end|>",
 )  # fmt: skip
+#: Name, shape in numpy's order and type of a tensor.
+Size = tuple[str, tuple[int, ...], str]
 #: The smallest vocabulary: the special tokens, one token a byte and one merge, as llama.cpp refuses a file with none.
 BYTES_ONLY = len(SPECIAL_TOKENS) + 256 + 1
 
@@ -55,17 +57,22 @@ def write_tiny_lfm2(
     vocabulary: int = 512,
     context: int = 4096,
     conv_cache: int = 3,
+    experts: int = 0,
+    experts_used: int = 2,
+    expert_feed_forward: int = 96,
+    dense_layers: int = 2,
     spread: float = 0.1,
     chat_template: str = CHAT_TEMPLATE,
 ) -> Path:
     """Write an F16 GGUF at `path` and return it. Norms and convolution kernels are F32, as in the published files.
 
     `layers` has one letter a layer: `c` convolves, `a` attends. `context` is what the header advertises. `spread` is
-    the standard deviation of the weights. Memory while writing is that of the largest tensor, not of the model.
+    the standard deviation of the weights. With `experts` it is a mixture (lfm2moe) after `dense_layers` layers. Memory
+    while writing is that of the largest tensor, not of the model.
     """
     generator = np.random.default_rng(seed)
     tokens, merges = byte_level_vocabulary(vocabulary)
-    writer = gguf.GGUFWriter(path, "lfm2")
+    writer = gguf.GGUFWriter(path, "lfm2moe" if experts else "lfm2")
     writer.add_name("Tiny LFM2")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_block_count(len(layers))
@@ -77,6 +84,12 @@ def write_tiny_lfm2(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
     writer.add_shortconv_l_cache(conv_cache)
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(experts_used)
+        writer.add_expert_feed_forward_length(expert_feed_forward)
+        writer.add_leading_dense_block_count(dense_layers)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     writer.add_vocab_size(vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("lfm2")
@@ -90,8 +103,19 @@ def write_tiny_lfm2(
     writer.add_add_bos_token(True)
     writer.add_chat_template(chat_template)
 
-    kv_width = hidden // heads * kv_heads
-    sizes = list(_tensors(layers, hidden, feed_forward, kv_width, hidden // heads, vocabulary, conv_cache))
+    head_dim, kv_width = hidden // heads, hidden // heads * kv_heads
+    expert_layers = range(dense_layers if experts else len(layers), len(layers))
+    sizes = [
+        ("token_embd.weight", (vocabulary, hidden), "float16"),
+        ("token_embd_norm.weight", (hidden,), "float32"),  # the last norm: the published files call it so
+    ]
+    for i, kind in enumerate(layers):
+        block = f"blk.{i}."
+        sizes += _operator(block, kind, hidden, kv_width, head_dim, conv_cache)
+        if i in expert_layers:
+            sizes += _experts(block, hidden, expert_feed_forward, experts)
+        else:
+            sizes += _dense(block, hidden, feed_forward)
     for name, size, dtype in sizes:
         writer.add_tensor_info(name, size, np.dtype(dtype), int(np.prod(size)) * np.dtype(dtype).itemsize)
     writer.write_header_to_file()
@@ -138,27 +162,31 @@ def _byte_spelling() -> list[str]:
     return [chr(byte) if byte in shown else chr(next(moved)) for byte in range(256)]
 
 
-def _tensors(
-    layers: str, hidden: int, feed_forward: int, kv_width: int, head_dim: int, vocabulary: int, conv_cache: int
-) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Name, shape in numpy's order and type of every tensor, in file order."""
-    yield "token_embd.weight", (vocabulary, hidden), "float16"
-    yield "token_embd_norm.weight", (hidden,), "float32"  # really the last norm: the published files carry this name
-    for i, kind in enumerate(layers):
-        block = f"blk.{i}"
-        yield f"{block}.attn_norm.weight", (hidden,), "float32"
-        if kind == "a":
-            yield f"{block}.attn_q.weight", (hidden, hidden), "float16"
-            yield f"{block}.attn_k.weight", (kv_width, hidden), "float16"
-            yield f"{block}.attn_v.weight", (kv_width, hidden), "float16"
-            yield f"{block}.attn_output.weight", (hidden, hidden), "float16"
-            yield f"{block}.attn_q_norm.weight", (head_dim,), "float32"
-            yield f"{block}.attn_k_norm.weight", (head_dim,), "float32"
-        else:
-            yield f"{block}.shortconv.in_proj.weight", (3 * hidden, hidden), "float16"
-            yield f"{block}.shortconv.conv.weight", (hidden, conv_cache), "float32"
-            yield f"{block}.shortconv.out_proj.weight", (hidden, hidden), "float16"
-        yield f"{block}.ffn_norm.weight", (hidden,), "float32"
-        yield f"{block}.ffn_gate.weight", (feed_forward, hidden), "float16"
-        yield f"{block}.ffn_up.weight", (feed_forward, hidden), "float16"
-        yield f"{block}.ffn_down.weight", (hidden, feed_forward), "float16"
+def _operator(block: str, kind: str, hidden: int, kv_width: int, head_dim: int, conv_cache: int) -> Iterator[Size]:
+    yield block + "attn_norm.weight", (hidden,), "float32"
+    if kind == "a":
+        yield block + "attn_q.weight", (hidden, hidden), "float16"
+        yield block + "attn_k.weight", (kv_width, hidden), "float16"
+        yield block + "attn_v.weight", (kv_width, hidden), "float16"
+        yield block + "attn_output.weight", (hidden, hidden), "float16"
+        yield block + "attn_q_norm.weight", (head_dim,), "float32"
+        yield block + "attn_k_norm.weight", (head_dim,), "float32"
+    else:
+        yield block + "shortconv.in_proj.weight", (3 * hidden, hidden), "float16"
+        yield block + "shortconv.conv.weight", (hidden, conv_cache), "float32"
+        yield block + "shortconv.out_proj.weight", (hidden, hidden), "float16"
+    yield block + "ffn_norm.weight", (hidden,), "float32"
+
+
+def _dense(block: str, hidden: int, width: int) -> Iterator[Size]:
+    yield block + "ffn_gate.weight", (width, hidden), "float16"
+    yield block + "ffn_up.weight", (width, hidden), "float16"
+    yield block + "ffn_down.weight", (hidden, width), "float16"
+
+
+def _experts(block: str, hidden: int, width: int, count: int) -> Iterator[Size]:
+    yield block + "ffn_gate_inp.weight", (count, hidden), "float32"
+    yield block + "ffn_gate_exps.weight", (count, width, hidden), "float16"
+    yield block + "ffn_down_exps.weight", (count, hidden, width), "float16"
+    yield block + "ffn_up_exps.weight", (count, width, hidden), "float16"
+    yield block + "exp_probs_b.bias", (count,), "float32"
