@@ -1,7 +1,7 @@
 """The shape of the catalogue's YAML files: what may be written in them, and what follows from a short line.
 
-Most of the family keeps to one naming rule, so a card names an exception and the rest follows: `gguf: {}` stands for six
-files `<name>-<quantization>.gguf` in `<repo>-GGUF`. Importing this module loads pydantic; only `catalog.load` does.
+Most of the family keeps to one naming rule, so a card names an exception and the rest follows: `gguf: {}` stands for
+six files `<name>-<quantization>.gguf` in `<repo>-GGUF`. Importing this module loads pydantic; only `catalog.load` does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ArchitectureCard(Strict):
     vocabulary: Positive
     conv_cache: int = 0
     tied_embeddings: bool = True
-    sliding: list[int] = []
+    sliding: list[int] = Field(default_factory=list)
     sliding_window: int = 0
     experts: int = 0
     experts_used: int = 0
@@ -142,9 +142,9 @@ class GgufCard(Strict):
     """GGUF files of one repository."""
 
     repo: Repo | None = None
-    quantizations: list[str] = GGUF_QUANTIZATIONS
-    companions: dict[Role, str] = {}
-    known: dict[str, Known] = {}
+    quantizations: list[str] = Field(default_factory=lambda: list(GGUF_QUANTIZATIONS))
+    companions: dict[Role, str] = Field(default_factory=dict)
+    known: dict[str, Known] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known_files_exist(self) -> GgufCard:
@@ -184,21 +184,21 @@ class ModelCard(Strict):
     prompt_format: PromptFormat
     license: str = "lfm1.0"
     sampling: str
-    modalities: list[Modality] = ["text"]
+    modalities: list[Modality] = Field(default_factory=lambda: list[Modality](("text",)))
     tasks: Annotated[list[Task], Field(min_length=1)]
     thinking: bool = False
-    languages: list[str] = []
+    languages: list[str] = Field(default_factory=list)
     released: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")] | Literal[""] = ""
     status: Literal["current", "deprecated"] = "current"
     replacement: str = ""
     preference: Annotated[int, Field(ge=0, le=100)]
-    aliases: list[str] = []
+    aliases: list[str] = Field(default_factory=list)
     gguf: GgufCard | None = None
     mlx: MlxCard | None = None
     onnx: OnnxCard | None = None
     transformers: bool = True
-    artifacts: list[ArtifactCard] = []
-    notes: list[str] = []
+    artifacts: list[ArtifactCard] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
     sources: Sources
 
     @model_validator(mode="after")

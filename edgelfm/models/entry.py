@@ -8,7 +8,8 @@ from typing import Literal
 from .architecture import Architecture
 from .ggml import Tensor
 
-PromptFormat = Literal["lfm2", "lfm2.5", "lfm3", "chatml", "none"]
+#: "own" is a template that comes with the model and belongs to none of the others; "none" is a model without turns.
+PromptFormat = Literal["lfm2", "lfm2.5", "lfm3", "chatml", "own", "none"]
 Modality = Literal["text", "image", "audio", "speech", "embedding"]
 Task = Literal[
     "chat", "agent", "reason", "extract", "rag", "tools", "vision", "audio", "embed", "translate", "complete"
@@ -43,7 +44,7 @@ class License:
 class File:
     """One file of a repository."""
 
-    name: str  # path inside the repository, exact case
+    name: str  # path inside the repository, exact case; "8bit/" is a folder, "./" everything in the repository
     role: Role = "weights"
     bytes: int | None = None  # as published, where known
     sha256: str | None = None
