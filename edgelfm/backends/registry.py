@@ -32,8 +32,7 @@ def get(name: str) -> Backend:
     except ImportError as error:
         raise BackendError(
             f"the backend {name!r} ({points[0].value}) cannot be imported: {error}",
-            hint=f"reinstall the package that provides it: pip install --force-reinstall {
-                points[0].dist.name if points[0].dist else name
-            }",
+            hint="reinstall the package that provides it: pip install --force-reinstall "
+            + (points[0].dist.name if points[0].dist else name),
         ) from error
     return backend

@@ -68,7 +68,9 @@ class Engine:
                 prompt = self.prompt(messages, earlier)
         if len(prompt.ids) >= context:
             bigger = 1 << len(prompt.ids).bit_length()
-            longer = f"load with context={bigger}" if bigger <= self._supported() else "shorten the text"
+            network = self.model.architecture
+            possible = network is None or bigger <= network.context_supported
+            longer = f"load with context={bigger}" if possible else "shorten the text"
             forget = ', or let old turns go with overflow="drop_oldest"' if overflow == "error" else ""
             raise ContextExceeded(
                 f"the prompt has {len(prompt.ids)} tokens and the context holds {context}",
@@ -77,9 +79,6 @@ class Engine:
                 hint=longer + forget,
             )
         return messages, prompt
-
-    def _supported(self) -> int:
-        return self.model.architecture.context_supported if self.model.architecture else self.session.context
 
     def start(self, prompt: Prompt, options: Options, on_end: Callable[[Stream], None] | None = None) -> Stream:
         """Begin to generate. Nothing is computed before the stream is read."""

