@@ -108,24 +108,39 @@ def compute_bytes(shape: Architecture, loading: Loading) -> int:
     tokens = min(loading.micro_batch, loading.batch, loading.context)
     kept = cells(loading.context)
     hidden, kv_width = shape.hidden, max(shape.kv_heads, default=0) * shape.head_dim
-    # Token ids, positions (4 bytes each) and the cells to write keys and values to (8 each); three single values.
-    inputs = tokens * 24 + 96
-    last_token = 2 * hidden * _FLOAT  # of the last layer only the last token goes on
-    # Llama's graph keeps one tensor more of that width alive than LFM2's: its layers begin with attention.
-    around = 3 if shape.conv_layers else 4
-    width = 3 * shape.feed_forward
+    rotation = _rotation_bytes(shape.head_dim, loading.kv_type)
+    # Token ids, positions (4 bytes each) and the cells to write keys and values to (8 each), and a few single values.
+    inputs = tokens * 24 + 96 + rotation
+    if shape.conv_layers and 2 * hidden > tokens:
+        inputs += 2 * hidden * _FLOAT  # two rows for the last token; where they fit, they take the place of the ids
+    # Llama's graph keeps one tensor of that width more alive than LFM2's, whose last layer convolves.
+    around = (3 if shape.conv_layers else 4) * hidden
+    width = shape.feed_forward
     if loading.flash_attention:
         mask = tokens * kept * 2
-        peak = tokens * (around * hidden + width)
     else:
         mask = tokens * kept * _FLOAT
-        scores = shape.heads * kept + 5 * hidden
-        peak = tokens * (max(scores, (2 * around - 3) * hidden + width) + 2 * kv_width)
+        around += 2 * kv_width
+    peak = mask + tokens * (around + 3 * width) * _FLOAT + inputs
     if shape.experts:
         routed = shape.experts_used * shape.expert_feed_forward + shape.experts
-        peak = max(peak, tokens * 3 * (hidden + routed))
+        peak = max(peak, mask + tokens * 3 * (hidden + routed) * _FLOAT + tokens * 24 + 96 + rotation)
+    if not loading.flash_attention:
+        scores = shape.heads * kept + 5 * hidden + 2 * kv_width
+        peak = max(peak, mask + tokens * scores * _FLOAT + tokens * 16 + rotation)
     logits = (shape.vocabulary + 2 * hidden) * _FLOAT
-    return max(mask + peak * _FLOAT + last_token + inputs, logits)
+    return max(peak, logits)
+
+
+def _rotation_bytes(head_dim: int, kv_type: KvType) -> int:
+    """Two Hadamard matrices with which llama.cpp rotates heads before it quantizes keys and values.
+
+    The one for keys is as wide as the largest power of two that divides the head, the one for values 64; heads that 64
+    does not divide are not rotated.
+    """
+    if kv_type == "f16" or head_dim % 64:
+        return 0
+    return ((head_dim & -head_dim) ** 2 + 64**2) * _FLOAT
 
 
 def scratch_bytes(shape: Architecture, loading: Loading) -> int:
