@@ -1,4 +1,4 @@
-"""What a plan says. Pure data: which model, how, why, what it costs, and what was turned down with the way to mend it."""
+"""What a plan says. Pure data: which model, how, why, what it costs, what was turned down and what would mend it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ KvType = Literal["f16", "q8_0", "q4_0"]
 #: Where bytes live. A GPU that shares main memory has no memory of its own: its bytes are "host".
 Device = Literal["host", "gpu"]
 #: What a way was turned down for. "task" means it would run but was not what was asked for.
-Cause = Literal["backend", "quantization", "context", "disk", "memory", "task"]
+Cause = Literal["backend", "quantization", "context", "disk", "memory", "architecture", "task"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What somebody asked for. None leaves the choice to the planner."""
 
-    model: ModelEntry | None = None      # only this one; the planner may not change the model
+    model: ModelEntry | None = None  # only this one; the planner may not change the model
     task: Task = "chat"
-    context: int | None = None           # tokens
+    context: int | None = None  # tokens
     quantization: str | None = None
     backend: str | None = None
-    memory_bytes: int | None = None      # use at most this much, instead of what is available minus the reserve
+    memory_bytes: int | None = None  # use at most this much, instead of what is available minus the reserve
     kv_type: KvType | None = None
     threads: int | None = None
     micro_batch: int | None = None
@@ -36,22 +36,22 @@ class Request:
 class Settings:
     """How the runtime is to be opened. Every value is a decision."""
 
-    context: Decision[int]               # tokens
-    batch: Decision[int]                 # tokens handed to the runtime at once
-    micro_batch: Decision[int]           # tokens computed at once
+    context: Decision[int]  # tokens
+    batch: Decision[int]  # tokens handed to the runtime at once
+    micro_batch: Decision[int]  # tokens computed at once
     kv_type: Decision[KvType]
     flash_attention: Decision[bool]
     mmap: Decision[bool]
-    threads: Decision[int]               # while decoding
+    threads: Decision[int]  # while decoding
     threads_prefill: Decision[int]
-    gpu_layers: Decision[int]            # layers on the GPU, 0 for CPU only
+    gpu_layers: Decision[int]  # layers on the GPU, 0 for CPU only
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPart:
     """One line of the memory bill."""
 
-    name: str                            # weights, KV cache, convolution state, compute buffers, output, mapped copy, runtime
+    name: str  # weights, KV cache, convolution state, compute buffers, output, mapped copy, runtime
     bytes: int
     grade: Grade = "estimated"
     note: str = ""
@@ -95,7 +95,7 @@ class Reference:
     model: str
     quantization: str
     runtime: str
-    decode: float | None                 # tokens per second
+    decode: float | None  # tokens per second
     prefill: float | None
     source: str
 
@@ -108,11 +108,11 @@ class Candidate:
     artifact: Artifact
     settings: Settings
     memory: MemoryEstimate
-    decode: SpeedEstimate                # tokens per second
-    prefill: SpeedEstimate               # tokens per second
-    reason: str                          # why it stands where it stands, in a sentence
+    decode: SpeedEstimate  # tokens per second
+    prefill: SpeedEstimate  # tokens per second
+    reason: str  # why it stands where it stands, in a sentence
     references: tuple[Reference, ...] = ()
-    load_command: str = ""               # the exact `edgelfm.load(...)` that gives this candidate
+    load_command: str = ""  # the exact `edgelfm.load(...)` that gives this candidate
 
     @property
     def backend(self) -> str:
@@ -129,12 +129,12 @@ class Candidate:
 class Rejected:
     """One way that was turned down, and what would change that."""
 
-    model: str                           # id
+    model: str  # id
     backend: str
     quantization: str
-    reason: str                          # "needs 1.9 GiB, 1.2 GiB can be used"
-    fix: str                             # "close 700 MiB of other programs", "pip install 'edgelfm[mlx]'"
-    short_bytes: int = 0                 # how much memory was missing, 0 if memory was not the reason
+    reason: str  # "needs 1.9 GiB, 1.2 GiB can be used"
+    fix: str  # "close 700 MiB of other programs", "pip install 'edgelfm[mlx]'"
+    short_bytes: int = 0  # how much memory was missing, 0 if memory was not the reason
     cause: Cause = "memory"
 
 
@@ -143,10 +143,10 @@ class Budget:
     """How much memory a model may take here, and how that was worked out. Bytes."""
 
     available_bytes: int
-    reserve_bytes: int                   # left alone, by the profile
-    usable_bytes: int                    # available minus reserve, or what the request allowed
+    reserve_bytes: int  # left alone, by the profile
+    usable_bytes: int  # available minus reserve, or what the request allowed
     reason: str
-    gpu_bytes: int | None = None         # usable memory of a GPU with memory of its own; None where there is none to use
+    gpu_bytes: int | None = None  # usable memory of a GPU with memory of its own; None where there is none to use
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Plan:
     match: Match
     request: Request
     budget: Budget
-    candidates: tuple[Candidate, ...]    # best first, every one fits
+    candidates: tuple[Candidate, ...]  # best first, every one fits
     rejected: tuple[Rejected, ...]
     advice: tuple[str, ...] = field(default=())  # what would make this machine better at it: "pip install …"
 

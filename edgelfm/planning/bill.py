@@ -1,0 +1,48 @@
+"""The memory bill of one artifact with given settings: the runtime's model of memory, plus what lies beside weights."""
+
+from __future__ import annotations
+
+from . import memory
+from .plan import Device, MemoryEstimate, MemoryPart
+from .settings import Rung
+from .sizes import Sizes
+
+
+def bill(
+    backend: str,
+    sizes: Sizes,
+    rung: Rung,
+    *,
+    batch: int,
+    repacked_bytes: int,
+    copied_bytes: int,
+    mmap: bool,
+    flash_attention: bool,
+    gpu_layers: int,
+    gpu_memory: Device,
+) -> MemoryEstimate:
+    """Peak memory, part by part, graded as well as the sizes are known."""
+    estimate = memory.estimate(
+        backend,
+        sizes.architecture,
+        weight_bytes=sizes.weights,
+        repacked_bytes=repacked_bytes,
+        context=rung.context,
+        micro_batch=rung.micro_batch,
+        batch=batch,
+        kv_type=rung.kv_type,
+        flash_attention=flash_attention,
+        mmap=mmap,
+        gpu_layers=gpu_layers,
+        gpu_memory=gpu_memory,
+    )
+    extra = []
+    if copied_bytes:
+        extra.append(MemoryPart("output head", copied_bytes, "estimated", "the tied embedding again, repacked"))
+    if sizes.companions:
+        extra.append(MemoryPart("companions", sizes.companions, "estimated", "projector, vocoder or tokenizer files"))
+    if not sizes.note and not extra:
+        return estimate
+    weights = [part for part in estimate.parts if part.name == "weights"]
+    noted = [MemoryPart(one.name, one.bytes, one.grade, sizes.note or one.note, one.device) for one in weights]
+    return MemoryEstimate((*noted, *extra, *(part for part in estimate.parts if part.name != "weights")))

@@ -1,0 +1,251 @@
+"""One model in one artifact on this machine: does it fit, with which settings, and if not, what would help?
+
+The ladder of settings is climbed down only as far as needed. Both ends are tried first, so a model that fits at once or
+not at all costs one or two estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..decision import Decision
+from ..models.entry import Artifact, ModelEntry
+from ..units import format_bytes
+from . import rejections
+from .bill import bill
+from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings
+from .ranking import preferred
+from .repacking import copied_bytes, repacked_bytes
+from .settings import (
+    BATCH,
+    CONTEXTS,
+    MICRO_BATCHES,
+    Rung,
+    context_decision,
+    default_micro_batch,
+    ladder,
+    mmap_decision,
+)
+from .situation import Situation
+from .sizes import Sizes, sizes
+from .speed import bytes_per_token, decode_speed, prefill_speed, references
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One artifact with its sizes, on the GPU or not: what stays the same from rung to rung."""
+
+    situation: Situation
+    entry: ModelEntry
+    artifact: Artifact
+    sizes: Sizes
+    offloaded: bool
+    gpu_layers: int
+    repacked: int  # bytes that llama.cpp rewrites for this CPU
+    copied: int  # bytes of a tied embedding that is kept twice
+    mmap: Decision[bool]
+
+    @classmethod
+    def of(cls, situation: Situation, entry: ModelEntry, artifact: Artifact, sizes: Sizes, *, offloaded: bool) -> Way:
+        """Work out what the settings have no part in. All layers and the output head go to the GPU, or none.
+
+        A split between GPU and CPU copies between them for every token and is left to those who ask for it.
+        """
+        repacked = copied = 0
+        if artifact.backend == "llama.cpp" and not offloaded:
+            types, tied = situation.repacked_types, sizes.architecture.tied_embeddings
+            repacked = repacked_bytes(sizes.tensors, types)
+            copied = copied_bytes(sizes.tensors, types, tied=tied)
+        mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
+        layers = sizes.architecture.layers + 1 if offloaded else 0
+        return cls(situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap)
+
+    def memory(self, rung: Rung, *, flash_attention: bool = True) -> MemoryEstimate:
+        """The memory bill with these settings."""
+        return bill(
+            self.artifact.backend,
+            self.sizes,
+            rung,
+            batch=batch(rung),
+            repacked_bytes=self.repacked,
+            copied_bytes=self.copied,
+            mmap=self.mmap.value,
+            flash_attention=flash_attention,
+            gpu_layers=self.gpu_layers,
+            gpu_memory="gpu" if self.situation.accelerator.discrete else "host",
+        )
+
+    def fits(self, memory: MemoryEstimate) -> bool:
+        """Whether every memory it lives in has room."""
+        budget, shared = self.situation.budget, self.situation.accelerator.shared_bytes
+        usable = budget.usable_bytes
+        if self.offloaded and shared is not None:
+            usable = min(usable, shared)
+        return memory.on("host") <= usable and memory.on("gpu") <= (budget.gpu_bytes or 0)
+
+    def descend(self, rungs: Sequence[Rung]) -> tuple[Rung, MemoryEstimate] | None:
+        """The first rung that fits, or None if not even the last does."""
+        first = self.memory(rungs[0])
+        if self.fits(first):
+            return rungs[0], first
+        if not self.fits(self.memory(rungs[-1])):
+            return None
+        return next((rung, memory) for rung in rungs[1:] if self.fits(memory := self.memory(rung)))
+
+
+def batch(rung: Rung) -> int:
+    """Tokens handed to the runtime at once."""
+    return min(rung.context, max(BATCH, rung.micro_batch))
+
+
+def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Candidate | Rejected:
+    """Fit one artifact into the machine, on the GPU where one can be used, else on the CPU."""
+    request = situation.request
+    measured = sizes(entry, artifact, situation.catalog)
+    if measured is None:
+        return Rejected(
+            entry.id,
+            artifact.backend,
+            artifact.quantization,
+            "neither its architecture nor its size is published",
+            f"edgelfm pull {entry.id} --quantization {artifact.quantization}",
+            cause="quantization",
+        )
+    supported, advertised = measured.architecture.context_supported, measured.architecture.context_advertised
+    if request.context is not None and supported and request.context > supported:
+        return rejections.unsupported_context(entry, artifact, request.context, supported, advertised)
+    free = situation.host.disk.free_bytes
+    if free is not None and measured.download > free and _must_download(situation, artifact):
+        return rejections.no_disk(entry, artifact, measured.download, free)
+    rungs = ladder(request, situation.budget, supported)
+    on_gpu = artifact.backend == "llama.cpp" and situation.accelerator.gpu is not None
+    way = Way.of(situation, entry, artifact, measured, offloaded=on_gpu)
+    found = way.descend(rungs)
+    if found is None and on_gpu:
+        way = Way.of(situation, entry, artifact, measured, offloaded=False)
+        found = way.descend(rungs)
+    if found is None:
+        needed = way.memory(rungs[-1]).on("host")
+        return rejections.too_big(entry, artifact, needed, situation.budget, _memory_fix(way, rungs[-1], needed))
+    return _candidate(way, *found)
+
+
+def _must_download(situation: Situation, artifact: Artifact) -> bool:
+    return not artifact.path and not artifact.repo.startswith("package:") and artifact not in situation.on_disk
+
+
+def _candidate(way: Way, rung: Rung, memory: MemoryEstimate) -> Candidate:
+    situation = way.situation
+    read = bytes_per_token(way.sizes.read, way.sizes.architecture)
+    bandwidth = situation.bandwidth
+    if situation.accelerator.discrete and not way.offloaded:
+        bandwidth = situation.main_bandwidth
+    return Candidate(
+        model=way.entry,
+        artifact=way.artifact,
+        settings=_settings(way, rung, memory),
+        memory=memory,
+        decode=decode_speed(read, bandwidth),
+        prefill=prefill_speed(),
+        reason="",
+        references=references(situation.match.profile.references, way.entry.id),
+        load_command=load_command(way.entry, way.artifact, rung.context),
+    )
+
+
+def load_command(entry: ModelEntry, artifact: Artifact, context: int) -> str:
+    """What to type to get exactly this."""
+    name = artifact.path or entry.id
+    return (
+        f'edgelfm.load("{name}", backend="{artifact.backend}", quantization="{artifact.quantization}", '
+        f"context={context})"
+    )
+
+
+def _settings(way: Way, rung: Rung, memory: MemoryEstimate) -> Settings:
+    situation, request = way.situation, way.situation.request
+    architecture = way.sizes.architecture
+    return Settings(
+        context=context_decision(
+            request, situation.budget, architecture.context_supported, architecture.context_advertised, rung.context
+        ),
+        batch=Decision(batch(rung), "pieces of prompt that the runtime takes at once"),
+        micro_batch=_micro_batch(way, rung, memory),
+        kv_type=_kv_type(way, rung),
+        flash_attention=_flash_attention(way, rung, memory),
+        mmap=way.mmap,
+        threads=situation.threads,
+        threads_prefill=situation.threads_prefill,
+        gpu_layers=_gpu_layers(way),
+    )
+
+
+def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[int]:
+    if way.situation.request.micro_batch is not None:
+        return Decision(rung.micro_batch, "asked for", "measured")
+    taken = memory.part("compute buffers")
+    if rung.micro_batch >= MICRO_BATCHES[0]:
+        return Decision(rung.micro_batch, f"{format_bytes(taken)} of compute buffers, which this machine has room for")
+    most = way.memory(replace(rung, micro_batch=min(MICRO_BATCHES[0], rung.context))).part("compute buffers")
+    reason = f"{format_bytes(taken)} of compute buffers instead of {format_bytes(most)}"
+    if rung.micro_batch < min(default_micro_batch(way.situation.budget), rung.context):
+        reason += ", to make it fit"
+    else:
+        reason += f", with {format_bytes(way.situation.budget.usable_bytes)} to spend"
+    return Decision(rung.micro_batch, reason)
+
+
+def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
+    if way.situation.request.kv_type is not None:
+        return Decision(rung.kv_type, "asked for", "measured")
+    if rung.kv_type == "f16":
+        return Decision("f16", "exact, and small: only a few layers of these models keep keys and values")
+    exact = way.memory(replace(rung, kv_type="f16")).part("KV cache")
+    saved = exact - way.memory(rung).part("KV cache")
+    return Decision(rung.kv_type, f"saves {format_bytes(saved)} and makes it fit")
+
+
+def _flash_attention(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[bool]:
+    saved = way.memory(rung, flash_attention=False).total - memory.total
+    if saved > 0:
+        return Decision(True, f"saves {format_bytes(saved)} of compute buffers at this context")
+    return Decision(True, "never larger, and faster at long contexts")
+
+
+def _gpu_layers(way: Way) -> Decision[int]:
+    accelerator = way.situation.accelerator
+    if way.artifact.backend == "mlx":
+        return Decision(way.sizes.architecture.layers + 1, "MLX computes everything on the GPU")
+    if way.offloaded:
+        where = "its own memory" if accelerator.discrete else "main memory, counted once"
+        return Decision(way.gpu_layers, f"all layers: {accelerator.reason}, and it fits into {where}")
+    if accelerator.gpu is not None:
+        return Decision(0, f"does not fit into the memory of the {accelerator.gpu.name}")
+    return Decision(0, accelerator.reason)
+
+
+def _memory_fix(way: Way, last: Rung, needed: int) -> str:
+    """The least change that would make it fit: a value the user fixed, another quantization, or more memory."""
+    request = way.situation.request
+    if request.context is not None:
+        for context in (step for step in CONTEXTS if step < request.context):
+            if way.fits(way.memory(replace(last, context=context, micro_batch=min(last.micro_batch, context)))):
+                return f"use context {context}"
+    if request.micro_batch is not None:
+        for step in (step for step in MICRO_BATCHES if step < request.micro_batch):
+            if way.fits(way.memory(replace(last, micro_batch=step))):
+                return f"use micro_batch {step}"
+    if request.kv_type == "f16" and way.fits(way.memory(replace(last, kv_type="q8_0"))):
+        return "use kv_type q8_0"
+    if request.quantization is not None:
+        free = replace(request, quantization=None)
+        names = way.situation.match.profile.quantizations
+        for artifact in preferred(way.entry, way.artifact.backend, names, free):
+            other = sizes(way.entry, artifact, way.situation.catalog)
+            if other is None or other.weights >= way.sizes.weights:
+                continue
+            smaller = Way.of(way.situation, way.entry, artifact, other, offloaded=False)
+            if smaller.fits(smaller.memory(last)):
+                return f"choose quantization {artifact.quantization}"
+    return rejections.room_fix(way.situation.host, way.situation.budget, request, needed)

@@ -1,0 +1,141 @@
+"""From facts to a plan: every eligible model on every usable backend, ranked, and the rest with what would help.
+
+Pure: no file is opened, no runtime imported. Models, machine, profile and request come in, a `Plan` goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from ..hardware.host import Host
+from ..hardware.profiles import Match
+from ..models.entry import Artifact, ModelEntry
+from . import rejections
+from .advice import advice
+from .candidates import appraise
+from .plan import Candidate, Plan, Rejected, Request
+from .ranking import belongs, best_quantization, preferred, rank, reason, thinks_unasked
+from .situation import Situation, situation
+from .speed import comfortable, midpoint
+
+#: Tokens that a thinking model spends before its answer, in ordinary questions. A round figure to give an idea of the
+#: wait; nothing is decided by it.
+THOUGHT = 500
+#: Architectures that no released llama-cpp-python knows (0.3.36 was searched).
+UNKNOWN_TO_LLAMA_CPP = frozenset({"lfm3"})
+
+
+def plan(
+    host: Host,
+    match: Match,
+    catalog_entries: Sequence[ModelEntry],
+    request: Request = Request(),  # noqa: B008 - frozen
+    *,
+    drivable: Collection[str] = frozenset({"llama.cpp"}),
+    on_disk: frozenset[Artifact] = frozenset(),
+) -> Plan:
+    """Decide which model, backend, quantization and settings suit `host`, and say why.
+
+    `drivable` names the backends that this program can open. `on_disk` are artifacts that need no download. A model
+    named in the request is never exchanged for another, and no value the request fixes is ever changed. Never raises
+    for a request that cannot be met: the plan then has no candidate, and `require` turns it into an error.
+    """
+    here = situation(host, match, catalog_entries, request, on_disk)
+    eligible = [request.model] if request.model else [entry for entry in here.catalog if belongs(entry, request)]
+    eligible.sort(key=lambda entry: -entry.preference)
+    backends = _backends(here)
+    found: list[Candidate] = []
+    turned_down: list[Rejected] = []
+    for backend in backends:
+        usable, why_not = _usable(here, eligible, backend, drivable)
+        if not usable:
+            turned_down += why_not
+            continue
+        for entry in eligible:
+            ways, failed = _ways(here, entry, backend)
+            found += ways
+            turned_down += failed
+    for one in (one for one in found if thinks_unasked(one.model, request)):
+        pace = midpoint(one.decode)
+        turned_down.append(rejections.unasked_thinking(one, THOUGHT / pace if pace else None))
+    ranked = rank((one for one in found if not thinks_unasked(one.model, request)), backends)
+    if not ranked and request.model is not None:
+        turned_down = _with_smaller_model(here, turned_down, drivable)
+    return Plan(
+        host=host,
+        match=match,
+        request=request,
+        budget=here.budget,
+        candidates=tuple(replace(one, reason=reason(one, ranked[0], request)) for one in ranked),
+        rejected=tuple(sorted(turned_down, key=rejections.closeness)),
+        advice=tuple(advice(here, ranked, backends, drivable)),
+    )
+
+
+def _backends(here: Situation) -> tuple[str, ...]:
+    """The profile's order; one asked for alone; a local file's own where the profile does not name it."""
+    if here.request.backend is not None:
+        return (here.request.backend,)
+    named = here.request.model
+    extra = tuple(one.backend for one in named.artifacts) if named is not None else ()
+    return tuple(dict.fromkeys((*here.match.profile.backends, *extra)))
+
+
+def _usable(
+    here: Situation, eligible: Sequence[ModelEntry], backend: str, drivable: Collection[str]
+) -> tuple[bool, list[Rejected]]:
+    """Whether `backend` can be opened here, and if not, the best that it would have run."""
+    names = here.match.profile.quantizations
+    best = next(
+        ((entry, ways[0]) for entry in eligible if (ways := preferred(entry, backend, names, here.request))), None
+    )
+    if backend not in drivable:
+        if best is None:
+            return False, []
+        return False, [rejections.unopenable(here.host, best[0].id, backend, best[1].quantization, drivable)]
+    if rejections.installed(here.host, backend):
+        return True, []
+    would = rank((one for entry in eligible for one in _ways(here, entry, backend)[0]), (backend,))
+    would = [one for one in would if not thinks_unasked(one.model, here.request)]
+    if would:
+        first = would[0]
+        return False, [rejections.missing(here.host, first.model.id, backend, first.quantization, first)]
+    return False, [rejections.missing(here.host, best[0].id, backend, best[1].quantization)] if best else []
+
+
+def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candidate], list[Rejected]]:
+    """All quantizations of a named model that fit; of one proposed unasked only the best, or why none does."""
+    request = here.request
+    artifacts = preferred(entry, backend, here.match.profile.quantizations, request)
+    if not artifacts:
+        asked_for = request.model is not None or request.quantization is not None
+        return [], [rejections.unpublished(entry, backend, request.quantization or "")] if asked_for else []
+    architecture = entry.architecture
+    if backend == "llama.cpp" and architecture is not None and architecture.name in UNKNOWN_TO_LLAMA_CPP:
+        return [], [rejections.unknown_architecture(entry, backend, artifacts[0].quantization, architecture.name)]
+    found: list[Candidate] = []
+    failed: list[Rejected] = []
+    for artifact in artifacts:
+        result = appraise(here, entry, artifact)
+        if isinstance(result, Rejected):
+            failed.append(result)
+            continue
+        found.append(result)
+        if request.model is None and comfortable(result.decode):
+            break
+    if request.model is not None:
+        return found, failed
+    if found:
+        return [best_quantization(found)], []
+    return [], [min(failed, key=rejections.closeness)]
+
+
+def _with_smaller_model(here: Situation, turned_down: list[Rejected], drivable: Collection[str]) -> list[Rejected]:
+    """Name a model that does fit, beside the fixes for the one that was asked for."""
+    request = replace(here.request, model=None, quantization=None)
+    other = plan(here.host, here.match, here.catalog, request, drivable=drivable, on_disk=here.on_disk).chosen
+    if other is None:
+        return turned_down
+    hint = f", or load {other.model.id}, which fits"
+    return [replace(one, fix=one.fix + hint) if one.cause == "memory" else one for one in turned_down]

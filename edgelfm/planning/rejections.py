@@ -1,0 +1,145 @@
+"""Turning a way down, with the figures and with what would change that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import DoesNotFit, PlanningError
+from ..hardware.host import Host
+from ..models.entry import Artifact, ModelEntry
+from ..units import GIB, MIB, format_bytes, round_up
+from .plan import Budget, Candidate, Plan, Rejected, Request
+
+#: Extra of the edgelfm package that installs each backend.
+EXTRAS = {"llama.cpp": "llama", "transformers": "transformers", "onnx": "onnx", "mlx": "mlx"}
+#: Which rejection is closest to running: one command away first, another question last.
+ORDER = {"backend": 0, "quantization": 1, "context": 2, "disk": 3, "memory": 4, "architecture": 5, "task": 6}
+
+
+def install_command(host: Host, backend: str) -> str:
+    """What to type to get the runtime of `backend`."""
+    runtime = host.runtime(backend)
+    if runtime is not None and runtime.install:
+        return runtime.install
+    return f"pip install 'edgelfm[{EXTRAS[backend]}]'" if backend in EXTRAS else f"install the runtime {backend}"
+
+
+def unopenable(host: Host, model: str, backend: str, quantization: str, drivable: Iterable[str]) -> Rejected:
+    """This version of edgelfm has no room for the backend."""
+    others = " or ".join(f"backend={name!r}" for name in sorted(drivable))
+    reason = f"this version of edgelfm cannot open {backend} models"
+    runtime = host.runtime(backend)
+    if runtime is not None and runtime.installed:
+        reason += f", although {runtime.package} {runtime.version} is installed"
+    return Rejected(model, backend, quantization, reason, f"use {others}" if others else "update edgelfm", 0, "backend")
+
+
+def installed(host: Host, backend: str) -> bool:
+    """Whether the runtime of `backend` is there and can be used."""
+    runtime = host.runtime(backend)
+    return runtime is not None and runtime.installed and not runtime.reason
+
+
+def missing(host: Host, model: str, backend: str, quantization: str, would: Candidate | None = None) -> Rejected:
+    """The runtime is not installed here, or is installed and broken. `would` is what it would have run."""
+    runtime = host.runtime(backend)
+    if runtime is not None and runtime.installed:
+        reason = f"{runtime.package} {runtime.version} cannot be used: {runtime.reason}"
+    else:
+        reason = f"{backend} is not installed"
+    if would is not None:
+        context = would.settings.context.value
+        reason += f"; it would fit here with context {context} in {format_bytes(would.memory.total)}"
+    return Rejected(model, backend, quantization, reason, install_command(host, backend), 0, "backend")
+
+
+def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, architecture: str) -> Rejected:
+    """No released version of the runtime knows the network."""
+    reason = f"no released version of {backend} for Python knows the architecture {architecture}"
+    return Rejected(entry.id, backend, quantization, reason, "choose another model: edgelfm models", 0, "architecture")
+
+
+def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
+    """The model does not come in this quantization."""
+    published = entry.quantizations(backend)
+    fix = f"choose quantization {', '.join(published)}" if published else f"choose another backend than {backend}"
+    return Rejected(entry.id, backend, quantization, f"not published as {quantization}", fix, 0, "quantization")
+
+
+def unsupported_context(entry: ModelEntry, artifact: Artifact, asked: int, supported: int, advertised: int) -> Rejected:
+    """More context was asked for than the model card stands behind."""
+    reason = f"supports {supported} tokens of context, {asked} were asked for"
+    if advertised > supported:
+        reason += f"; the {advertised} in its files are not what it was made for"
+    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, f"use context {supported}", 0, "context")
+
+
+def no_disk(entry: ModelEntry, artifact: Artifact, download: int, free: int) -> Rejected:
+    """The files would not fit on the disk."""
+    reason = f"{format_bytes(download)} to download, {format_bytes(free)} free where models are kept"
+    fix = f"free {_rounded(download - free)} of disk"
+    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, fix, 0, "disk")
+
+
+def unasked_thinking(candidate: Candidate, seconds: float | None) -> Rejected:
+    """It would fit, but it thinks before every answer."""
+    wait = "" if seconds is None else f", some {seconds:.0f} s here before the first word of an answer"
+    return Rejected(
+        candidate.model.id,
+        candidate.backend,
+        candidate.quantization,
+        f"always thinks before it answers{wait}",
+        f"ask for it by name, edgelfm.load({candidate.model.id!r}), or plan with task='reason'",
+        0,
+        "task",
+    )
+
+
+def too_big(entry: ModelEntry, artifact: Artifact, needed: int, budget: Budget, fix: str) -> Rejected:
+    """It needs more memory than may be used, even with every setting that may give way at its least."""
+    reason = f"needs {format_bytes(needed)} at the least, {format_bytes(budget.usable_bytes)} can be used"
+    short = max(1, needed - budget.usable_bytes)
+    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, fix, short, "memory")
+
+
+def room_fix(host: Host, budget: Budget, request: Request, needed: int) -> str:
+    """Where the memory could come from: a wider request, other programs closed, a wider container, another machine."""
+    if request.memory_bytes is not None and needed <= budget.available_bytes:
+        return f"allow {_rounded(needed)} of memory"
+    reserve = 0 if request.memory_bytes is not None else budget.reserve_bytes
+    limit = host.memory.limit_bytes
+    ceiling = min(host.memory.total_bytes, limit) if limit is not None else host.memory.total_bytes
+    short = needed - budget.usable_bytes
+    if request.memory_bytes is not None:
+        short = needed - budget.available_bytes
+    if needed + reserve <= ceiling:
+        return f"close {_rounded(short)} of other programs"
+    if limit is not None and needed + reserve <= host.memory.total_bytes:
+        return f"raise the memory limit of the container by {_rounded(short)}, to {_rounded(limit + short)}"
+    return f"take a machine with {_rounded(needed + reserve)} of free memory"
+
+
+def closeness(rejected: Rejected) -> tuple[int, int]:
+    """Sort key: the way that is nearest to running comes first."""
+    return ORDER[rejected.cause], rejected.short_bytes
+
+
+def require(plan: Plan) -> Candidate:
+    """The chosen candidate. Raises `DoesNotFit` or `PlanningError`, whose hint is the nearest fix."""
+    if plan.chosen is not None:
+        return plan.chosen
+    nearest = next((one for one in plan.rejected if one.cause != "task"), None)
+    wanted = plan.request.model.name if plan.request.model else f"No model for task {plan.request.task!r}"
+    if nearest is None:
+        raise PlanningError(f"{wanted}: nothing in the catalogue matches", hint="edgelfm models")
+    way = f"{nearest.model} {nearest.quantization}".strip()
+    error = DoesNotFit if nearest.cause == "memory" else PlanningError
+    what = "cannot run here" if plan.request.model else "can run here"
+    raise error(f"{wanted} {what}: {way} on {nearest.backend}: {nearest.reason}", hint=nearest.fix)
+
+
+def _rounded(count: int) -> str:
+    """Rounded up, so that doing what it says is enough: `300 MiB`, `1.4 GiB`."""
+    if round_up(count, 10 * MIB) < 1000 * MIB:
+        return f"{round_up(count, 10 * MIB) // MIB} MiB"
+    return f"{round_up(count, GIB // 10) / GIB:.1f} GiB"

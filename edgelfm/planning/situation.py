@@ -1,0 +1,57 @@
+"""Everything that is the same for all candidates of one plan, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..decision import Decision
+from ..hardware.host import Host
+from ..hardware.profiles import Match
+from ..models.entry import Artifact, ModelEntry
+from .acceleration import Acceleration, acceleration
+from .budget import memory_budget
+from .plan import Budget, Request
+from .repacking import repacked_types
+from .settings import threads
+from .speed import memory_bandwidth
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The machine, what was asked for, and what follows from the two."""
+
+    host: Host
+    match: Match
+    request: Request
+    catalog: tuple[ModelEntry, ...]
+    on_disk: frozenset[Artifact]  # artifacts whose files are here already
+    accelerator: Acceleration
+    budget: Budget
+    bandwidth: Decision[float | None]  # bytes per second, of the memory where models go first
+    main_bandwidth: Decision[float | None]  # of main memory, for what a discrete GPU has no room for
+    repacked_types: frozenset[str]  # storage types that llama.cpp rewrites for this CPU
+    threads: Decision[int]
+    threads_prefill: Decision[int]
+
+
+def situation(
+    host: Host, match: Match, catalog: Sequence[ModelEntry], request: Request, on_disk: frozenset[Artifact]
+) -> Situation:
+    """Look at the machine once."""
+    accelerator = acceleration(host)
+    policy = match.profile.threads
+    return Situation(
+        host=host,
+        match=match,
+        request=request,
+        catalog=tuple(catalog),
+        on_disk=on_disk,
+        accelerator=accelerator,
+        budget=memory_budget(host, match, request, accelerator),
+        bandwidth=memory_bandwidth(host, match, accelerator),
+        main_bandwidth=memory_bandwidth(host, match, Acceleration(None)),
+        repacked_types=repacked_types(host),
+        threads=threads(host.cpu, policy, request, prefill=False),
+        threads_prefill=threads(host.cpu, policy, request, prefill=True),
+    )

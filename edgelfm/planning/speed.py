@@ -1,0 +1,92 @@
+"""How fast would it write? A roofline: every token reads the weights once, so memory bandwidth sets the pace.
+
+The answer is a range with a grade, never a single figure. Prefill is bound by arithmetic, for which no fact about a
+machine stands in, so it is unknown until a run on that machine has been recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..decision import Decision
+from ..hardware.host import Host
+from ..hardware.profiles import Match, SpeedReference
+from ..models.architecture import Architecture
+from .acceleration import Acceleration
+from .plan import Reference, SpeedEstimate
+
+#: Silent reading of English runs at 238 words a minute (Brysbaert 2019, a review of 190 studies) and a word is about
+#: 1.3 tokens, which makes 5.2 tokens per second. Half as much again leaves room for skimming, long contexts and heat.
+COMFORTABLE = 8.0
+#: Tokens of context at which decode is predicted: the 1K prompts of Liquid's own charts. It is the same for every
+#: candidate, so a longer context window never makes a model look slower.
+DEPTH = 1024
+#: Share of read bandwidth that decode achieves when bandwidth was measured: 0.80-0.85 for a 1.2B on a 2-core EPYC,
+#: 0.65-0.73 for a 350M, where the fixed time per token weighs more.
+SHARE_MEASURED = (0.55, 0.95)
+#: The same around 0.75, times 0.6 to 1.6, when bandwidth is what a profile expects and the board may differ.
+SHARE_EXPECTED = (0.45, 1.2)
+
+
+def memory_bandwidth(host: Host, match: Match, accelerator: Acceleration) -> Decision[float | None]:
+    """Bytes per second at which weights can be read where the model would live, with its source."""
+    expected = match.profile.bandwidth_bytes_per_second
+    source = match.profile.bandwidth_source or f"profile {match.profile.id}"
+    if accelerator.discrete and accelerator.gpu is not None:
+        return Decision(None, f"nothing is known about the memory bandwidth of the {accelerator.gpu.name}", "unknown")
+    if accelerator.gpu is not None and expected:
+        return Decision(expected, f"{_rate(expected)} expected of unified memory ({source})", "estimated")
+    if host.bandwidth.bytes_per_second:
+        figure = host.bandwidth.bytes_per_second
+        return Decision(figure, f"{_rate(figure)} of read bandwidth, {host.bandwidth.grade} here", host.bandwidth.grade)
+    if expected:
+        return Decision(expected, f"{_rate(expected)} of read bandwidth expected ({source})", "estimated")
+    return Decision(None, "memory bandwidth is neither measured here nor known to the profile", "unknown")
+
+
+def bytes_per_token(weights_read: int, architecture: Architecture) -> int:
+    """Bytes read for one token at `DEPTH`: weights, keys and values so far, and the convolution state in and out."""
+    kv = DEPTH * sum(architecture.kv_heads) * architecture.head_dim * 4
+    conv = len(architecture.conv_layers) * architecture.hidden * max(0, architecture.conv_cache - 1) * 4 * 2
+    return weights_read + kv + conv
+
+
+def decode_speed(bytes_read: int, bandwidth: Decision[float | None]) -> SpeedEstimate:
+    """Tokens per second while writing, for `bytes_read` bytes a token."""
+    if bandwidth.value is None:
+        return SpeedEstimate(None, None, "unknown", bandwidth.reason)
+    low, high = SHARE_MEASURED if bandwidth.grade == "measured" else SHARE_EXPECTED
+    ceiling = bandwidth.value / bytes_read
+    reason = f"{bytes_read / 1e6:.0f} MB read per token at {bandwidth.reason}"
+    return SpeedEstimate(ceiling * low, ceiling * high, "estimated", reason)
+
+
+def prefill_speed() -> SpeedEstimate:
+    """Tokens per second while reading the prompt: unknown, and why."""
+    return SpeedEstimate(None, None, "unknown", "prefill is bound by arithmetic; no run on this machine is recorded")
+
+
+def midpoint(speed: SpeedEstimate) -> float | None:
+    """The geometric middle of a range, None for an unknown speed."""
+    if speed.low is None or speed.high is None:
+        return None
+    return float((speed.low * speed.high) ** 0.5)
+
+
+def comfortable(speed: SpeedEstimate) -> bool:
+    """Whether text comes faster than people read. An unknown speed is given the benefit of the doubt."""
+    middle = midpoint(speed)
+    return middle is None or middle >= COMFORTABLE
+
+
+def references(published: Sequence[SpeedReference], model: str) -> tuple[Reference, ...]:
+    """What others published for `model` on this class of machine. Told as theirs; no estimate is made from it."""
+    return tuple(
+        Reference(one.model, one.quantization, one.runtime, one.decode, one.prefill, one.source)
+        for one in published
+        if one.model == model
+    )
+
+
+def _rate(bytes_per_second: float) -> str:
+    return f"{bytes_per_second / 1e9:.3g} GB/s"
