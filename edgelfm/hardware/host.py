@@ -119,6 +119,7 @@ class Runtime:
     build: tuple[str, ...] = ()   # what it was compiled with: "AVX512_VNNI", "CUDA", execution providers
     reason: str = ""              # why it cannot be used although installed
     install: str = ""             # the exact command that would install it
+    advice: str = ""              # what this build leaves unused here, and the command that would use it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""How fast can all usable cores together read main memory? Measured, because no table knows the modules fitted.
+
+Decoding reads every weight once a token, so this figure bounds its speed. What is measured is reading alone: the bytes
+counted are those read, nothing is written. The buffer is several times the last-level cache, as far as memory allows.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .cpu_topology import parse_cpu_list
+from .host import Bandwidth, Cpu, Memory, OperatingSystem
+from .machine import Machine
+from .memo import keep, recall
+
+MIB = 1024**2
+
+_MEMORY_SHARE = 0.03  # of what is available: a probe must not push a small board into swap
+_SMALLEST, _LARGEST = 1 * MIB, 256 * MIB  # touching more would take longer than the probe itself
+_CACHE_MULTIPLE = 4
+_SECONDS = 0.1
+_FEWEST_PASSES = 3
+
+
+def read_bandwidth(machine: Machine, system: OperatingSystem, cpu: Cpu, memory: Memory) -> Bandwidth:
+    """Measure, or recall what was measured since the machine was started. A recorded machine cannot be measured."""
+    if not machine.live:
+        return Bandwidth(reason="a recorded machine cannot be measured")
+    key = [system.boot_id, cpu.model, str(cpu.usable_cores)]
+    if system.boot_id and isinstance(known := recall("bandwidth", key), (int, float)) and known > 0:
+        return Bandwidth(float(known), "measured", f"read by {cpu.usable_cores} threads, measured since boot")
+    cache = last_level_cache(machine)
+    size = buffer_bytes(memory.available_bytes, cache)
+    if size < _SMALLEST:
+        return Bandwidth(reason="too little memory is free to measure it")
+    speed = measure(size, cpu.usable_cores)
+    if system.boot_id and (refusal := keep("bandwidth", key, speed)):
+        machine.refusals["cache of bandwidth"] = refusal
+    small = cache is not None and size < 2 * cache
+    reason = f"read by {cpu.usable_cores} threads from {size // MIB} MiB"
+    return Bandwidth(speed, "measured", f"{reason}, of which the cache holds {cache // MIB} MiB" if small and cache else reason)
+
+
+def buffer_bytes(available: int, cache: int | None) -> int:
+    """Size of the buffer to read: four times the last-level cache, but at most 3 % of the available memory."""
+    wanted = max(64 * MIB, _CACHE_MULTIPLE * (cache or 0))
+    return min(wanted, _LARGEST, int(available * _MEMORY_SHARE))
+
+
+def last_level_cache(machine: Machine) -> int | None:
+    """Bytes of the highest cache level, all its instances that this process may use, or None where /sys is silent."""
+    instances: dict[tuple[int, str], int] = {}
+    for folder in machine.glob("/sys/devices/system/cpu/cpu[0-9]*/cache/index[0-9]*"):
+        level = machine.read_int(f"{folder}/level")
+        shared = (machine.read(f"{folder}/shared_cpu_list") or "").strip()
+        match = re.fullmatch(r"(\d{1,9})K\s*", machine.read(f"{folder}/size") or "", re.ASCII)
+        mine = machine.facts.affinity is None or set(parse_cpu_list(shared)) & set(machine.facts.affinity)
+        if level is not None and match and mine:
+            instances[level, shared] = int(match[1]) * 1024
+    highest = max((level for level, _ in instances), default=None)
+    return sum(size for (level, _), size in instances.items() if level == highest) if highest is not None else None
+
+
+def measure(size: int, threads: int, seconds: float = _SECONDS) -> float:
+    """Bytes read per second by `threads` from a buffer of `size` bytes in the best of several passes."""
+    import numpy as np
+
+    buffer = np.ones(size // 8, dtype=np.int64)  # ones, so that every page is really there
+    # An OR over 64-bit words is limited by memory, not by arithmetic, and numpy lets go of the GIL during it.
+    readers: list[Callable[[], Any]] = [
+        lambda part=part: np.bitwise_or.reduce(part)  # type: ignore[misc]
+        for part in np.array_split(buffer, threads)
+    ]
+    best = float("inf")
+    passes = 0
+    end = time.perf_counter() + seconds
+    while passes < _FEWEST_PASSES or time.perf_counter() < end:
+        best = min(best, _pass(readers))
+        passes += 1
+    return buffer.nbytes / best
+
+
+def _pass(readers: list[Callable[[], Any]]) -> float:
+    """Seconds that all readers take together, started at once."""
+    barrier = threading.Barrier(len(readers) + 1)
+
+    def work(reader: Callable[[], Any]) -> None:
+        barrier.wait()
+        reader()
+
+    workers = [threading.Thread(target=work, args=(reader,)) for reader in readers]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    begin = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    return time.perf_counter() - begin

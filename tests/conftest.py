@@ -1,0 +1,53 @@
+"""Fixtures for every room: recorded machines, and folders of our own so that no test touches a user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from edgelfm.hardware import Host, inspect
+from edgelfm.hardware.machine import Machine
+
+MACHINES = Path(__file__).parent / "hardware" / "machines"
+MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))
+
+
+@cache
+def _host(name: str) -> Host:
+    return inspect(Machine.from_folder(MACHINES / name))
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep caches and settings of this computer's user out of the tests, and the tests' out of theirs."""
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("EDGELFM_CACHE", str(base / "edgelfm-cache"))
+    monkeypatch.setenv("EDGELFM_CONFIG", str(base / "edgelfm-config"))
+    monkeypatch.delenv("EDGELFM_PROFILE", raising=False)
+
+
+@pytest.fixture
+def machine_host() -> Callable[[str], Host]:
+    """`machine_host("pi5-8gb")`: the host of a recorded machine."""
+    return _host
+
+
+@pytest.fixture
+def machine_folder() -> Callable[[str], Path]:
+    """`machine_folder("pi5-8gb")`: where that machine is recorded."""
+    return lambda name: MACHINES / name
+
+
+@pytest.fixture
+def machine_names() -> list[str]:
+    """Names of all recorded machines."""
+    return list(MACHINE_NAMES)
+
+
+@pytest.fixture(params=MACHINE_NAMES)
+def machine_name(request: pytest.FixtureRequest) -> str:
+    """Runs the test once for each recorded machine."""
+    return str(request.param)
