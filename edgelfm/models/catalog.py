@@ -5,6 +5,8 @@ It knows the family as published, not what is on this disk and not what fits; `n
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,17 +40,19 @@ class Catalog:
         return len(self.entries)
 
     def find(self, name: str) -> ModelEntry | None:
-        """The entry with this id, name, repository or alias; case, spaces and underscores do not matter."""
+        """The entry with this id, name, repository or alias; case, spaces, hyphens and underscores do not matter."""
         return _index(self).get(fold(name))
 
-    def names(self) -> tuple[str, ...]:
-        """Everything `find` knows, folded."""
-        return tuple(_index(self))
+    def suggestions(self, name: str, count: int = 3) -> tuple[str, ...]:
+        """Ids of the models whose name is nearest to `name`, best first; none if nothing is near."""
+        index = _index(self)
+        near = difflib.get_close_matches(fold(name).rpartition("/")[2], index, n=4 * count, cutoff=0.6)
+        return tuple(dict.fromkeys(index[key].id for key in near))[:count]
 
 
 def fold(name: str) -> str:
-    """`LFM2.5 1.2B_Instruct` as `lfm2.5-1.2b-instruct`."""
-    return "-".join(name.casefold().replace("_", " ").replace("-", " ").split())
+    """`LFM2.5 1.2B_Instruct` and `lfm2.5-1.2b-instruct` as the same `lfm2.51.2binstruct`."""
+    return re.sub(r"[^\w./]|_", "", name.casefold())
 
 
 def spellings(entry: ModelEntry) -> set[str]:
@@ -105,6 +109,7 @@ def _entry(card: ModelCard, network: Architecture | None, sampling: Sampling, li
 
     total = card.parameters or (parameters(network) if network else None)
     spared = parameters(network) - active_parameters(network) if network else 0
+    notes = [f"Deprecated by Liquid AI; its replacement is {card.replacement}."] if card.replacement else []
     return ModelEntry(
         id=card.id,
         name=card.name,
@@ -124,7 +129,7 @@ def _entry(card: ModelCard, network: Architecture | None, sampling: Sampling, li
         status=card.status,
         replacement=card.replacement,
         preference=card.preference,
-        notes=tuple(card.notes),
+        notes=(*notes, *card.notes),
         aliases=tuple(card.aliases),
     )
 

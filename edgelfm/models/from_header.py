@@ -69,7 +69,7 @@ def entry_of(header: GgufHeader, path: str, catalog: Catalog, *, artifact: Artif
     if architecture.name in KNOWN and architecture.experts:
         spared = parameters(architecture) - active_parameters(architecture)
     template = header.text("tokenizer.chat_template")
-    stem = _bare(Path(path).name)
+    stem = bare_name(Path(path).name)
     format = prompt_format(architecture, template, stem)
     relative = _relative(architecture, format, catalog)
     architecture = replace(architecture, context_supported=_context(architecture, relative))
@@ -223,24 +223,31 @@ class _Metadata:
 
 def _recognised(header: GgufHeader, path: str, architecture: Architecture, catalog: Catalog) -> ModelEntry | None:
     """The catalogue's entry of that name, if its sizes agree with the file's."""
-    for name in (_bare(Path(path).name), header.text("general.name"), header.text("general.basename")):
+    for name in (bare_name(Path(path).name), header.text("general.name"), header.text("general.basename")):
         entry = catalog.find(name) if name else None
-        if entry is not None and entry.architecture is not None and _same_sizes(entry.architecture, architecture):
+        if entry is not None and entry.architecture is not None and same_sizes(entry.architecture, architecture):
             return entry
     return None
 
 
-def _same_sizes(one: Architecture, other: Architecture) -> bool:
+def same_sizes(one: Architecture, other: Architecture) -> bool:
+    """Whether two architectures have the same weights; which layers attend and what context they promise may differ."""
     return (one.name, one.layers, one.hidden, one.feed_forward, one.vocabulary, one.experts, sorted(one.kv_heads)) == (
         other.name, other.layers, other.hidden, other.feed_forward, other.vocabulary, other.experts,
         sorted(other.kv_heads),
     )  # fmt: skip
 
 
-def _bare(filename: str) -> str:
+def bare_name(filename: str) -> str:
     """`LFM2-350M-Q4_K_M.gguf` as `LFM2-350M`."""
     stem = _PART.sub("", filename.removesuffix(".gguf"))
     return _QUANTIZATION_SUFFIX.sub("", stem) or stem
+
+
+def quantization_in(filename: str) -> str | None:
+    """`Q4_K_M` of `LFM2-350M-Q4_K_M.gguf`, in capitals; None where the name tells nothing."""
+    match = _QUANTIZATION_SUFFIX.search(_PART.sub("", filename.removesuffix(".gguf")))
+    return match[0][1:].upper() if match else None
 
 
 def _plain_name(name: str) -> str:
@@ -263,7 +270,7 @@ def _license(header: GgufHeader, catalog: Catalog) -> License:
 def _relative(net: Architecture, format: PromptFormat, catalog: Catalog) -> ModelEntry | None:
     """The most wanted model of the catalogue with the same sizes and the same kind of prompt."""
     for entry in catalog:
-        if entry.architecture and _same_sizes(entry.architecture, net) and entry.prompt_format == format:
+        if entry.architecture and same_sizes(entry.architecture, net) and entry.prompt_format == format:
             return entry
     return None
 
