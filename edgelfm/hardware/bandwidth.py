@@ -40,9 +40,10 @@ def read_bandwidth(machine: Machine, system: OperatingSystem, cpu: Cpu, memory: 
     speed = measure(size, cpu.usable_cores)
     if system.boot_id and (refusal := keep("bandwidth", key, speed)):
         machine.refusals["cache of bandwidth"] = refusal
-    small = cache is not None and size < 2 * cache
     reason = f"read by {cpu.usable_cores} threads from {size // MIB} MiB"
-    return Bandwidth(speed, "measured", f"{reason}, of which the cache holds {cache // MIB} MiB" if small and cache else reason)
+    if cache is not None and size < 2 * cache:
+        reason += f", of which the cache may hold {cache // MIB} MiB"
+    return Bandwidth(speed, "measured", reason)
 
 
 def buffer_bytes(available: int, cache: int | None) -> int:

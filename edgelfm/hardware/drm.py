@@ -14,9 +14,10 @@ _DRIVERS = {
 }  # fmt: skip
 # PCI device ids of AMD processors with graphics, from the Linux PCI id database, and the name of the chip.
 _AMD_APUS = {
-    "15dd": "Raven Ridge", "15d8": "Picasso", "1636": "Renoir", "1638": "Cezanne", "164c": "Lucienne", "15e7": "Barcelo",
-    "163f": "Van Gogh", "1435": "Sephiroth", "1506": "Mendocino", "1681": "Rembrandt", "164e": "Raphael",
-    "13c0": "Granite Ridge", "15bf": "Phoenix", "15c8": "Phoenix 2", "1900": "Hawk Point", "1901": "Hawk Point",
+    "15dd": "Raven Ridge", "15d8": "Picasso", "1636": "Renoir", "1638": "Cezanne", "164c": "Lucienne",
+    "15e7": "Barcelo", "163f": "Van Gogh", "1435": "Sephiroth", "1506": "Mendocino", "1681": "Rembrandt",
+    "164e": "Raphael", "13c0": "Granite Ridge", "15bf": "Phoenix", "15c8": "Phoenix 2", "1900": "Hawk Point",
+    "1901": "Hawk Point",
     "150e": "Strix Point", "1586": "Strix Halo", "1114": "Krackan Point",
 }  # fmt: skip
 _INTEGRATED_SLOT = "0000:00:02.0"  # where Intel's processor graphics always sit

@@ -24,7 +24,7 @@ def read_gpus(machine: Machine, cpu: Cpu, memory: Memory, board: Board) -> tuple
         return _apple(machine, cpu, memory)
     nvidia = nvidia_gpus(machine, board, memory)
     if system == "windows":
-        return (*nvidia, *_windows(machine))
+        return (*nvidia, *_windows(machine, memory))
     return (*nvidia, *drm_gpus(machine, cpu, memory))
 
 
@@ -42,7 +42,7 @@ def _apple(machine: Machine, cpu: Cpu, memory: Memory) -> tuple[Gpu, ...]:
         return ()
     wired = sysctl_int(sysctl(machine), "iogpu.wired_limit_mb")  # 0 leaves it to the system
     total = wired * MIB if wired else metal_working_set(memory.total_bytes)
-    source = f"set by iogpu.wired_limit_mb={wired}" if wired else "Metal's recommended working set, estimated from memory"
+    recommended = "Metal's recommended working set, estimated from memory"
     gpu = Gpu(
         vendor="apple",
         name=f"{cpu.model} GPU",
@@ -51,7 +51,7 @@ def _apple(machine: Machine, cpu: Cpu, memory: Memory) -> tuple[Gpu, ...]:
         memory_available_bytes=min(total, memory.available_bytes),
         driver="Metal",
         usable=True,
-        reason=source,
+        reason=f"set by iogpu.wired_limit_mb={wired}" if wired else recommended,
     )
     return (gpu,)
 
@@ -61,12 +61,14 @@ _WINDOWS_VENDORS = (
 )  # fmt: skip
 
 
-def _windows(machine: Machine) -> tuple[Gpu, ...]:
-    """Adapters other than NVIDIA's. The registry does not tell how much memory they may use."""
+def _windows(machine: Machine, memory: Memory) -> tuple[Gpu, ...]:
+    """Adapters other than NVIDIA's. WDDM lends those without memory of their own up to half of main memory."""
     gpus = []
+    half = memory.total_bytes // 2
     for name in display_adapters(machine):
         vendor = next((vendor for word, vendor in _WINDOWS_VENDORS if word in name.lower()), None)
         if vendor is not None:
             shared = vendor == "qualcomm" or (vendor == "intel" and "arc(tm) a" not in name.lower())
-            gpus.append(Gpu(vendor, name, unified=shared, driver="WDDM", usable=True, reason="listed by Windows"))
+            total, free = (half, min(half, memory.available_bytes)) if shared else (None, None)
+            gpus.append(Gpu(vendor, name, shared, total, free, "WDDM", usable=True, reason="listed by Windows"))
     return tuple(gpus)

@@ -22,12 +22,12 @@ class OperatingSystem:
     """What runs on the metal, and what stands between it and us."""
 
     system: System = "unknown"
-    release: str = ""            # kernel or build
-    distribution: str = ""       # "Debian GNU/Linux 12 (bookworm)", "macOS 15.1"
+    release: str = ""  # kernel or build
+    distribution: str = ""  # "Debian GNU/Linux 12 (bookworm)", "macOS 15.1"
     container: str | None = None  # "docker", "podman", "kubernetes", "lxc", or None on the metal
-    wsl: int | None = None       # 1 or 2 under the Windows Subsystem for Linux
-    python: str = ""             # version of the running interpreter
-    boot_id: str = ""            # changes at every boot; empty where unknown
+    wsl: int | None = None  # 1 or 2 under the Windows Subsystem for Linux
+    python: str = ""  # version of the running interpreter
+    boot_id: str = ""  # changes at every boot; empty where unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,15 @@ class Cpu:
     vendor: str = ""
     model: str = ""
     architecture: Architecture = "unknown"
-    logical_cores: int = 1           # hardware threads in the machine
+    logical_cores: int = 1  # hardware threads in the machine
     physical_cores: int | None = None
     performance_cores: int | None = None  # the fast cluster of a big.LITTLE or P/E design; all physical cores elsewhere
-    affinity: int | None = None      # hardware threads this process may be scheduled on
-    quota: float | None = None       # cores' worth of time granted by cgroups, None if unlimited
+    affinity: int | None = None  # hardware threads this process may be scheduled on
+    quota: float | None = None  # cores' worth of time granted by cgroups, None if unlimited
     max_hz: int | None = None
-    features: tuple[str, ...] = ()   # sorted, our names: avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 f16c fma neon dotprod i8mm sve sve2 sme bf16 fp16
+    # Sorted, our names: avx avx2 avx512f avx512_vnni avx_vnni avx512_bf16 amx_int8 f16c fma, and on Arm
+    # neon dotprod i8mm sve sve2 sme bf16 fp16
+    features: tuple[str, ...] = ()
 
     @property
     def usable_cores(self) -> int:
@@ -62,10 +64,10 @@ class Memory:
 
     total_bytes: int = 0
     available_bytes: int = 0
-    limit_bytes: int | None = None    # the tightest cgroup limit below `total_bytes`, if any
-    limit_source: str = ""            # "cgroup v2 /system.slice/app", "cgroup v1 /docker/…"
-    swap_bytes: int = 0               # on disk
-    zram_bytes: int = 0               # compressed swap in memory: costs memory, adds no room
+    limit_bytes: int | None = None  # the tightest cgroup limit below `total_bytes`, if any
+    limit_source: str = ""  # "cgroup v2 /system.slice/app", "cgroup v1 /docker/…"
+    swap_bytes: int = 0  # on disk
+    zram_bytes: int = 0  # compressed swap in memory: costs memory, adds no room
     page_size: int = 4096
     pressure_some_avg10: float | None = None  # PSI, percent
 
@@ -74,52 +76,52 @@ class Memory:
 class Board:
     """The product this is, where it can be known."""
 
-    family: str = "generic"       # raspberry-pi, jetson, rk3588, rk3576, mac, snapdragon, generic
-    name: str = ""                # "Raspberry Pi 5 Model B Rev 1.0", "NVIDIA Jetson Orin Nano Engineering Reference…"
+    family: str = "generic"  # raspberry-pi, jetson, rk3588, rk3576, mac, snapdragon, generic
+    name: str = ""  # "Raspberry Pi 5 Model B Rev 1.0", "NVIDIA Jetson Orin Nano Engineering Reference…"
     compatible: tuple[str, ...] = ()  # device-tree compatible strings, most specific first
-    soc: str = ""                 # "bcm2712", "tegra234", "rk3588", "Apple M4 Max"
-    firmware: str = ""            # L4T release, DMI product version
+    soc: str = ""  # "bcm2712", "tegra234", "rk3588", "Apple M4 Max"
+    firmware: str = ""  # L4T release, DMI product version
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One graphics processor."""
 
-    vendor: str                   # nvidia, amd, intel, apple, qualcomm, arm
+    vendor: str  # nvidia, amd, intel, apple, qualcomm, arm
     name: str
-    unified: bool = False         # shares main memory: its bytes are the host's bytes, counted once
+    unified: bool = False  # shares main memory: its bytes are the host's bytes, counted once
     memory_total_bytes: int | None = None  # own memory, or the part of main memory it may use
     memory_available_bytes: int | None = None
     driver: str = ""
     compute_capability: str = ""  # CUDA only, "8.7"
-    usable: bool = False          # a driver answers
-    reason: str = ""              # why not usable, or how it was recognised
+    usable: bool = False  # a driver answers
+    reason: str = ""  # why not usable, or how it was recognised
 
 
 @dataclass(frozen=True, slots=True)
 class Npu:
     """One neural processor. Present is not usable."""
 
-    vendor: str                   # amd, intel, qualcomm, rockchip, hailo, apple
+    vendor: str  # amd, intel, qualcomm, rockchip, hailo, apple
     name: str
-    device: str = ""              # "/dev/accel/accel0"
+    device: str = ""  # "/dev/accel/accel0"
     driver: str = ""
     usable: bool = False
-    reason: str = ""              # what is missing: permission, runtime library, driver
+    reason: str = ""  # what is missing: permission, runtime library, driver
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One software package that can run a model, as installed here."""
 
-    name: str                     # llama.cpp, transformers, onnx, mlx, ollama
-    package: str                  # the distribution on PyPI or the program
+    name: str  # llama.cpp, transformers, onnx, mlx, ollama
+    package: str  # the distribution on PyPI or the program
     installed: bool = False
     version: str = ""
-    build: tuple[str, ...] = ()   # what it was compiled with: "AVX512_VNNI", "CUDA", execution providers
-    reason: str = ""              # why it cannot be used although installed
-    install: str = ""             # the exact command that would install it
-    advice: str = ""              # what this build leaves unused here, and the command that would use it
+    build: tuple[str, ...] = ()  # what it was compiled with: "AVX512_VNNI", "CUDA", execution providers
+    reason: str = ""  # why it cannot be used although installed
+    install: str = ""  # the exact command that would install it
+    advice: str = ""  # what this build leaves unused here, and the command that would use it
 
 
 @dataclass(frozen=True, slots=True)

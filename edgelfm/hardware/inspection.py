@@ -14,7 +14,7 @@ from .cgroups import Limits, read_limits
 from .cpu import read_cpu
 from .disk import read_disk
 from .gpu import read_gpus
-from .host import Bandwidth, Board, Cpu, Disk, Host, Memory, OperatingSystem, Remark
+from .host import Bandwidth, Board, Cpu, Disk, Gpu, Host, Memory, Npu, OperatingSystem, Remark, Runtime
 from .machine import Machine
 from .memory import read_memory
 from .npu import read_npus
@@ -44,9 +44,9 @@ def inspect_machine(machine: Machine, *, bandwidth: bool = True) -> Host:
     cpu = guarded("cpu", lambda: read_cpu(machine, limits), Cpu())
     memory = guarded("memory", lambda: read_memory(machine, limits), Memory())
     board = guarded("board", lambda: read_board(machine), Board())
-    gpus = guarded("gpu", lambda: read_gpus(machine, cpu, memory, board), ())
-    npus = guarded("npu", lambda: read_npus(machine, cpu, board), ())
-    runtimes = guarded("runtimes", lambda: read_runtimes(machine, cpu, gpus), ())
+    gpus: tuple[Gpu, ...] = guarded("gpu", lambda: read_gpus(machine, cpu, memory, board), ())
+    npus: tuple[Npu, ...] = guarded("npu", lambda: read_npus(machine, cpu, board), ())
+    runtimes: tuple[Runtime, ...] = guarded("runtimes", lambda: read_runtimes(machine, cpu, gpus), ())
     disk = guarded("disk", lambda: read_disk(machine), Disk())
     speed = Bandwidth(reason="not asked for")
     if bandwidth:

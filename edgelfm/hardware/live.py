@@ -65,7 +65,7 @@ class LiveMachine(Machine):
         try:
             distribution = importlib.metadata.distribution(name)
             folder = Path(str(distribution.locate_file("")))
-            written = max((path.stat().st_mtime_ns for path in folder.glob(f"{name.replace('-', '_')}-*.dist-info")))
+            written = max(path.stat().st_mtime_ns for path in folder.glob(f"{name.replace('-', '_')}-*.dist-info"))
         except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
             return ""
         return f"{distribution.version} {folder} {written}"

@@ -85,4 +85,3 @@ def _windows(machine: Machine) -> Memory:
         swap_bytes=counters.swap_total,
         page_size=machine.facts.page_size,
     )
-

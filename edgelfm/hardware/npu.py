@@ -6,7 +6,7 @@ given to. Whether a model has been compiled for it is for the planner to know, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .drm import parse_uevent
 from .host import Board, Cpu, Npu
@@ -23,28 +23,24 @@ class Kind:
     name: str
     packages: tuple[str, ...] = ()  # distributions on PyPI
     programs: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()  # glob patterns under the root
+    library: str = ""  # file name, may hold a wildcard
     group: str = "render"  # owns the device node
     get: str = ""  # how to get a runtime
 
 
-_LIB = "/usr/lib/*/"
+_LIBRARIES = ("/usr/lib", "/usr/local/lib", "/usr/lib/*")
 AMD = Kind("amd", "AMD XDNA", ("onnxruntime-vitisai",), ("flm",), get="install FastFlowLM (program flm)")
-INTEL = Kind(
-    "intel", "Intel AI Boost", ("openvino", "onnxruntime-openvino"), get="pip install openvino-genai"
-)  # fmt: skip
+INTEL = Kind("intel", "Intel AI Boost", ("openvino", "onnxruntime-openvino"), get="pip install openvino-genai")
 QUALCOMM = Kind(
-    "qualcomm", "Qualcomm Hexagon", ("onnxruntime-qnn", "geniex"), libraries=(f"{_LIB}libQnnHtp.so", "/usr/lib/libQnnHtp.so"),
+    "qualcomm", "Qualcomm Hexagon", ("onnxruntime-qnn", "geniex"), library="libQnnHtp.so",
     get="pip install onnxruntime-qnn",
 )  # fmt: skip
 ROCKCHIP = Kind(
-    "rockchip", "Rockchip NPU", libraries=("/usr/lib/librkllmrt.so", "/usr/local/lib/librkllmrt.so", f"{_LIB}librkllmrt.so"),
-    get="copy librkllmrt.so of Rockchip's rknn-llm to /usr/lib",
-)  # fmt: skip
+    "rockchip", "Rockchip NPU", library="librkllmrt.so", get="copy librkllmrt.so of Rockchip's rknn-llm to /usr/lib"
+)
 HAILO = Kind(
-    "hailo", "Hailo", ("hailort",), ("hailortcli",), libraries=("/usr/lib/libhailort.so*", f"{_LIB}libhailort.so*"), group="hailo",
-    get="sudo apt install hailo-all",
-)  # fmt: skip
+    "hailo", "Hailo", ("hailort",), ("hailortcli",), "libhailort.so*", group="hailo", get="sudo apt install hailo-all"
+)
 APPLE = Kind("apple", "Apple Neural Engine")
 
 _ACCEL_DRIVERS = {"amdxdna": AMD, "intel_vpu": INTEL, "rocket": ROCKCHIP}
@@ -64,8 +60,9 @@ def read_npus(machine: Machine, cpu: Cpu, board: Board) -> tuple[Npu, ...]:
         return _apple(cpu)
     if system == "windows":
         return _windows(machine)
-    found = [*_accel(machine), *_rockchip(machine, board), *_nodes(machine, "/dev/hailo*", HAILO, "hailo_pci")]
-    found += _nodes(machine, "/dev/fastrpc-cdsp*", QUALCOMM, "fastrpc")[:1]  # the second node is the same DSP
+    found = [*_accel(machine), *_rockchip(machine, board), *_hailo(machine)]
+    # Some kernels add fastrpc-cdsp-secure, a second way to the same processor.
+    found += [_npu(machine, QUALCOMM, node, "fastrpc") for node in machine.glob("/dev/fastrpc-cdsp*")[:1]]
     return tuple(found) or tuple(_without_driver(machine))
 
 
@@ -90,8 +87,17 @@ def _rockchip(machine: Machine, board: Board) -> list[Npu]:
     return []
 
 
-def _nodes(machine: Machine, pattern: str, kind: Kind, driver: str) -> list[Npu]:
-    return [_npu(machine, kind, node, driver) for node in machine.glob(pattern)]
+def _hailo(machine: Machine) -> list[Npu]:
+    nodes = machine.glob("/dev/hailo[0-9]*")
+    chips = [identity[1] for _, identity in _pci(machine) if identity[0] == "0x1e60"] if nodes else []
+    npus = []
+    for node in nodes:
+        npu = _npu(machine, HAILO, node, "hailo_pci")
+        if chips == ["0x2864"]:
+            reason = "a Hailo-8 has no memory of its own and runs no language models; a Hailo-10H does"
+            npu = replace(npu, name="Hailo-8", usable=False, reason=reason)
+        npus.append(npu)
+    return npus
 
 
 def _npu(machine: Machine, kind: Kind, node: str, driver: str) -> Npu:
@@ -120,23 +126,31 @@ def runtime_for(machine: Machine, kind: Kind) -> str | None:
     for program in kind.programs:
         if machine.program(program):
             return program
-    for pattern in kind.libraries:
-        if found := machine.glob(pattern):
+    for folder in _LIBRARIES if kind.library else ():
+        if found := machine.glob(f"{folder}/{kind.library}"):
             return found[0]
     return None
 
 
 def _without_driver(machine: Machine) -> list[Npu]:
     npus = []
-    for folder in machine.glob("/sys/bus/pci/devices/*"):
-        if not (machine.read(f"{folder}/class") or "").startswith(("0x1180", "0x1200")):
-            continue
-        identity = tuple((machine.read(f"{folder}/{name}") or "").strip() for name in ("vendor", "device"))
-        kind = _PCI.get((identity[0], identity[1]))
+    for category, identity in _pci(machine):
+        kind = _PCI.get(identity) if category.startswith(("0x1180", "0x1200")) else None
         if kind is not None:
             reason = f"no driver: it needs {_NEEDS_KERNEL[kind.vendor]}"
             npus.append(Npu(kind.vendor, kind.name, reason=reason))
     return npus
+
+
+def _pci(machine: Machine) -> list[tuple[str, tuple[str, str]]]:
+    """Class, and vendor with device, of everything on the PCI bus."""
+    devices = []
+    for folder in machine.glob("/sys/bus/pci/devices/*"):
+        category, vendor, device = (
+            (machine.read(f"{folder}/{name}") or "").strip() for name in ("class", "vendor", "device")
+        )
+        devices.append((category, (vendor, device)))
+    return devices
 
 
 def _apple(cpu: Cpu) -> tuple[Npu, ...]:

@@ -1,14 +1,14 @@
 # ruff: noqa: D102 - the methods are described in `Machine`
 """A machine recorded in a folder: what makes a board testable that is not on the desk.
 
-    pi5/
-      root/          files as they are on the machine: proc/cpuinfo, sys/class/drm/card0/device/vendor, dev/hailo0, ...
-      machine.json   the rest; every key is optional:
-                     about, system, machine, release, version, python, bits, logical_cores, affinity "0-3", page_size,
-                     environment, packages {name: version}, programs {name: path}, denied [paths], disk {total, free},
-                     counters {...}, processor_features [numbers], nvml [{...}]
-      commands/*.txt "$ the command line", then optionally "# exit 9", then what it printed;
-                     a question put to Python is "$ python: NAME"
+pi5/
+  root/          files as they are on the machine: proc/cpuinfo, sys/class/drm/card0/device/vendor, dev/hailo0, ...
+  machine.json   the rest; every key is optional:
+                 about, system, machine, release, version, python, bits, logical_cores, affinity "0-3", page_size,
+                 environment, packages {name: version}, programs {name: path}, denied [paths], disk {total, free},
+                 counters {...}, processor_features [numbers], nvml [{...}]
+  commands/*.txt "$ the command line", then optionally "# exit 9", then what it printed;
+                 a question put to Python is "$ python: NAME"
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def llama_advice(cpu: Cpu, gpus: Iterable[Gpu], build: tuple[str, ...]) -> str:
         return ""
     sentences = []
     if unused:
-        sentences.append(f"the processor has {', '.join(unused)}, this build does not use them")
+        sentences.append(f"the processor has {', '.join(unused)}, this build leaves that unused")
     if cuda:
         sentences.append("there is an NVIDIA GPU, this build has no CUDA")
     options = "-DGGML_NATIVE=on" + (" -DGGML_CUDA=on" if cuda else "")

@@ -88,7 +88,9 @@ def _container(machine: Machine) -> str | None:
 
 def _boot_id(machine: Machine, system: System) -> str:
     if system == "linux":
-        return (machine.read("/proc/sys/kernel/random/boot_id") or "").strip()
+        # Where /proc/sys is hidden, the second of the boot serves as well.
+        started = re.search(r"^btime \d+", machine.read("/proc/stat") or "", re.MULTILINE)
+        return (machine.read("/proc/sys/kernel/random/boot_id") or (started[0] if started else "")).strip()
     if system == "darwin":
         output = machine.run("sysctl", "kern.boottime")
         return parse_boottime(output.text) if output else ""
