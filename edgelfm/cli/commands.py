@@ -1,0 +1,181 @@
+"""The slash commands of `edgelfm chat`: one function each, its docstring is its help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..chat.messages import read_messages
+from ..chat.options import read_options
+from ..errors import RequestError
+from ..units import format_bytes
+from .output import write_facts, write_line
+
+if TYPE_CHECKING:
+    from .talk import Talk
+
+_SETTABLE = {
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+    "min_p": float,
+    "repetition_penalty": float,
+    "max_tokens": int,
+    "seed": int,
+}  # fmt: skip
+
+
+class Quit(Exception):
+    """The conversation is over."""
+
+
+def run(talk: Talk, line: str) -> None:
+    """Do what `line` says. Raises `RequestError` for a command that is not known, `Quit` at the end."""
+    name, _, argument = line.partition(" ")
+    command = _COMMANDS.get(name)
+    if command is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, _COMMANDS, n=1)
+        raise RequestError(f"no command is called {name}", hint=near[0] if near else "/help")
+    command(talk, argument.strip())
+
+
+def _help(talk: Talk, _: str) -> None:
+    """show this list"""
+    write_facts([_explained(name, command) for name, command in _COMMANDS.items()])
+    write_line()
+    write_line('A line that ends in a backslash goes on. """ begins and ends a text of several lines.', style="dim")
+
+
+def _system(talk: Talk, text: str) -> None:
+    """TEXT: show the system prompt, or put another in its place; the conversation stays"""
+    rest = [message for message in talk.conversation.messages if message.role != "system"]
+    if text:
+        talk.conversation = talk.model.conversation(system=text, messages=rest or None)
+    now = [message.content for message in talk.conversation.messages if message.role == "system"]
+    write_line(now[0] if now else "There is no system prompt.", style="dim")
+
+
+def _reset(talk: Talk, _: str) -> None:
+    """forget the conversation, keep the system prompt"""
+    talk.conversation.reset()
+    write_line("Forgotten.", style="dim")
+
+
+def _undo(talk: Talk, _: str) -> None:
+    """take back the last message and its answer"""
+    talk.conversation.undo()
+    write_line(f"{len(talk.conversation.messages)} messages left.", style="dim")
+
+
+def _regenerate(talk: Talk, _: str) -> None:
+    """answer the last message again"""
+    talk.regenerate()
+
+
+def _set(talk: Talk, argument: str) -> None:
+    """NAME VALUE: show or change sampling, as in /set temperature 0.7"""
+    name, _, value = argument.partition(" ")
+    if name:
+        kind = _SETTABLE.get(name)
+        if kind is None:
+            raise RequestError(f"{name!r} cannot be set", hint=f"/set with one of {', '.join(_SETTABLE)}")
+        try:
+            number = kind(value)
+        except ValueError:
+            raise RequestError(f"{name} is {value!r}", hint=f"/set {name} with a number") from None
+        changed = {**talk.options, name: number}
+        read_options(talk.model.entry.sampling, changed)  # type: ignore[arg-type]
+        talk.options = changed  # type: ignore[assignment]
+    read = read_options(talk.model.entry.sampling, talk.options)
+    shown = {field: getattr(read.sampling, field) for field in list(_SETTABLE)[:5]}
+    shown |= {"max_tokens": read.max_tokens, "seed": read.seed}
+    write_facts([(field, "not set" if value is None else f"{value:g}") for field, value in shown.items()])
+    write_line(f"from {read.sampling.source}" if read.sampling.source else "", style="dim")
+
+
+def _save(talk: Talk, path: str) -> None:
+    """FILE: write the conversation, as JSON if the name ends in .json, else as Markdown"""
+    file = _file(path, "/save talk.json")
+    messages = talk.conversation.messages
+    if file.suffix == ".json":
+        data = [{"role": message.role, "content": message.content} for message in messages]
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+    else:
+        text = "\n\n".join(f"**{message.role}**\n\n{message.content}" for message in messages)
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"cannot write {file}: {error.strerror}", hint="/save to another place") from error
+    write_line(f"{len(messages)} messages in {file}", style="dim")
+
+
+def _load(talk: Talk, path: str) -> None:
+    """FILE: go on with a conversation saved as JSON"""
+    file = _file(path, "/load talk.json")
+    try:
+        messages = read_messages(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"cannot read {file}: {error}", hint="/load a file that /save wrote as .json") from error
+    talk.conversation = talk.model.conversation(messages=messages)
+    write_line(f"{len(messages)} messages read.", style="dim")
+
+
+def _stats(talk: Talk, _: str) -> None:
+    """show tokens, speed and memory"""
+    speeds = [speed for reply in talk.replies if (speed := reply.timings.decode_tokens_per_second) is not None]
+    held = talk.model.memory()
+    expected = talk.model.candidate.decode
+    write_facts([
+        ("replies", str(len(talk.replies))),
+        ("tokens written", str(sum(reply.usage.completion_tokens for reply in talk.replies))),
+        ("decode", f"{sum(speeds) / len(speeds):.1f} tokens/s on average" if speeds else ""),
+        ("expected", f"{expected.low:.0f} to {expected.high:.0f} tokens/s" if expected.low and expected.high else ""),
+        ("held by the model", f"{format_bytes(held.total)}: weights {format_bytes(held.weights)}, KV cache "
+                              f"{format_bytes(held.kv)}, convolution state {format_bytes(held.conv)}, "
+                              f"buffers {format_bytes(held.compute + held.output)}"),
+    ])  # fmt: skip
+
+
+def _context(talk: Talk, _: str) -> None:
+    """show how much of the context is used"""
+    used, size = talk.conversation.context_used, talk.model.context
+    write_line(f"{used} of {size} tokens, {used / size:.0%}. {len(talk.conversation.messages)} messages.", style="dim")
+
+
+def _quit(talk: Talk, _: str) -> None:
+    """end the conversation, as Ctrl-D does"""
+    raise Quit
+
+
+_COMMANDS: dict[str, Callable[[Talk, str], None]] = {
+    "/help": _help,
+    "/system": _system,
+    "/reset": _reset,
+    "/undo": _undo,
+    "/regenerate": _regenerate,
+    "/set": _set,
+    "/save": _save,
+    "/load": _load,
+    "/stats": _stats,
+    "/context": _context,
+    "/quit": _quit,
+}
+NAMES = tuple(_COMMANDS)
+
+
+def _explained(name: str, command: Callable[[Talk, str], None]) -> tuple[str, str]:
+    """The command with its arguments, and what it does."""
+    arguments, colon, does = (command.__doc__ or "").partition(": ")
+    return (f"{name} {arguments}", does) if colon else (name, arguments)
+
+
+def _file(path: str, example: str) -> Path:
+    if not path:
+        raise RequestError("which file?", hint=example)
+    return Path(path).expanduser()

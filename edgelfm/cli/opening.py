@@ -1,0 +1,39 @@
+"""From the options of a verb to an open model, with something to look at on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .output import side
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+
+def open_model(name: str | None, **wishes: Any) -> Model:
+    """Plan, fetch with progress bars, then load with a spinner. The keywords are those of `edgelfm.load`."""
+    import edgelfm
+
+    from ..models import store
+    from ..planning import require
+
+    offline = wishes.get("offline")
+    with working("Planning"):
+        candidate = require(edgelfm.plan(name, **wishes))
+    progress = sys.stderr.isatty()
+    store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
+    with working(f"Loading {candidate.model.name} {candidate.quantization}"):
+        return edgelfm.load(name, progress=False, **wishes)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on stderr while the block runs; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with side().status(what, spinner="dots"):
+        yield

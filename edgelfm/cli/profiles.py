@@ -1,0 +1,105 @@
+"""`edgelfm profiles`: the hardware profiles there are, the one that matches, and a check of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .output import Column, write_facts, write_json, write_line, write_table
+
+if TYPE_CHECKING:
+    from ..hardware.profiles import Profile, SpeedReference, ThreadPolicy
+
+_COLUMNS = (
+    Column("profile", style="cyan"),
+    Column("machine", fixed=False),
+    Column("reserve", right=True),
+    Column("backends", fixed=False),
+    Column("here"),
+)
+
+
+def profiles(
+    id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one in full.", show_default=False)] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Check a YAML file, or every one of a folder, and say where it is wrong."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the hardware profiles, show one, or check your own."""
+    import edgelfm
+
+    from ..hardware import profiles as room
+
+    if check is not None:
+        checked = room.validate(check)
+        if as_json:
+            write_json({"valid": True, "profiles": [_data(one) for one in checked]})
+        else:
+            for one in checked:
+                write_line(f"{one.path}: {one.id} is valid")
+        return
+    known = room.load()
+    if id is not None:
+        one = room.find(id)
+        if as_json:
+            write_json(_data(one))
+        else:
+            _show(one)
+        return
+    match = room.match(edgelfm.inspect(bandwidth=False))
+    if as_json:
+        write_json(
+            {"matched": {"id": match.profile.id, "reason": match.reason}, "profiles": [_data(one) for one in known]}
+        )
+        return
+    write_table(_COLUMNS, [_row(one, here=one.id == match.profile.id) for one in known])
+    write_line(f"* {match.profile.id}: {match.reason}", style="dim")
+
+
+def _row(one: Profile, *, here: bool) -> tuple[str, ...]:
+    from ..units import format_bytes
+
+    return (one.id, one.name, format_bytes(one.reserve_bytes), ", ".join(one.backends), "*" if here else "-")
+
+
+def _show(one: Profile) -> None:
+    from ..units import format_bytes
+
+    bandwidth = one.bandwidth_bytes_per_second
+    write_facts(
+        [
+            ("profile", one.id),
+            ("machine", one.name),
+            ("file", one.path),
+            ("reserve", format_bytes(one.reserve_bytes)),
+            ("backends", ", ".join(one.backends)),
+            ("quantizations", ", ".join(one.quantizations)),
+            ("threads", _threads(one.threads)),
+            ("bandwidth", f"{bandwidth / 1e9:.1f} GB/s; {one.bandwidth_source}" if bandwidth else ""),
+            *(("published", _published(reference)) for reference in one.references),
+            *(("note", note) for note in one.notes),
+        ]
+    )
+
+
+def _threads(policy: ThreadPolicy) -> str:
+    most = f", at most {policy.maximum}" if policy.maximum else ""
+    return f"{policy.cores} cores{most}" + (f": {policy.reason}" if policy.reason else "")
+
+
+def _published(one: SpeedReference) -> str:
+    speeds = [
+        f"{name} {speed:g} tokens/s" for name, speed in (("decode", one.decode), ("prefill", one.prefill)) if speed
+    ]
+    return f"{one.model} {one.quantization} with {one.runtime}: {', '.join(speeds)}; {one.source}"
+
+
+def _data(one: Profile) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(one)
