@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import re
 import threading
 from collections import deque
@@ -13,6 +14,10 @@ from types import ModuleType
 
 from ...errors import BackendError, BackendMissing
 
+#: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. The default, some milliseconds, lets the
+#: threads of llama.cpp burn the very core that the last of them waits for as soon as another program runs: decoding falls
+#: to a hundredth. This is some tens of microseconds, enough for the barriers of a token; `scripts/bench_contention.py`.
+_SPIN_COUNT = "10000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
 
@@ -26,6 +31,8 @@ def library() -> ModuleType:
 
     Raises `BackendMissing` if it is not installed, `BackendError` if it is broken.
     """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT  # read once, when the library is loaded; people's own choice stands
     try:
         import llama_cpp
     except ModuleNotFoundError as error:
