@@ -87,6 +87,8 @@ def _body_type(place: Place, quantization: str, default: str, experts: int) -> s
             return "Q5_K" if place.index < place.count // 16 else "Q4_K"
         case "attn_output", "Q3_K_M":
             return "Q4_K"
+        case "attn_output", "Q3_K_L" if experts == 8:
+            return default
         case (("attn_v" | "ffn_down" | "attn_output"), "Q3_K_L"):
             return "Q5_K"
     return default
