@@ -21,7 +21,7 @@ KV_BYTES: dict[KvType, float] = {"f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
 _FLOAT = 4
 #: Python 3.11 with numpy, edgelfm and everything `load()` imports, libllama and its first context. Measured on Linux
 #: x86-64 with scripts/bench_memory.py; other systems differ by 10 to 20 MiB.
-RUNTIME = 66 * MIB
+RUNTIME = 77 * MIB
 #: Text, type, score and merge rank of one token in llama.cpp's vocabulary. Measured at 16,384 to 128,000 tokens.
 VOCABULARY_BYTES = 272
 #: Driver context, kernels and staging buffers of a GPU.
