@@ -1,0 +1,80 @@
+"""One table of memory models, one estimate for any backend."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from edgelfm.models.architecture import Architecture
+from edgelfm.planning.memory import MODELS, estimate
+from edgelfm.units import GIB, MIB
+
+LFM2_1_2B = Architecture(
+    name="lfm2", layers=16, kv_heads=tuple(8 if i in (2, 5, 8, 10, 12, 14) else 0 for i in range(16)), hidden=2048,
+    heads=32, head_dim=64, feed_forward=8192, vocabulary=65536, conv_cache=3,
+)  # fmt: skip
+Q4_0 = 693_365_760  # bytes of the tensors
+
+
+def test_the_bill_of_the_model_people_come_for() -> None:
+    memory = estimate("llama.cpp", LFM2_1_2B, weight_bytes=Q4_0, context=4096, micro_batch=128)
+    assert [part.name for part in memory.parts] == [
+        "weights", "KV cache", "convolution state", "compute buffers", "output", "scratch", "runtime",
+    ]  # fmt: skip
+    assert memory.part("weights") == Q4_0
+    assert memory.part("KV cache") == 48 * MIB
+    assert memory.part("convolution state") == 160 * 1024
+    assert memory.part("output") == 256 * 1024
+    assert memory.total == sum(part.bytes for part in memory.parts)
+    assert all(part.note for part in memory.parts)
+
+
+def test_what_each_setting_saves() -> None:
+    def total(**changed: object) -> int:
+        settings = {"weight_bytes": Q4_0, "context": 32768, "micro_batch": 512, **changed}
+        return estimate("llama.cpp", LFM2_1_2B, **settings).total
+
+    full = total()
+    assert full - total(kv_type="q8_0") == pytest.approx(180 * MIB, rel=0.01)
+    assert full - total(context=4096) == (336 + 28) * MIB  # KV, and the mask of each of 512 tokens
+    assert full - total(micro_batch=64) > 75 * MIB
+    assert total(flash_attention=False) - full > 1900 * MIB  # scores of 512 tokens against 32,768 cells, 32 heads
+    assert total(mmap=True, repacked_bytes=500 * MIB) - full == 500 * MIB
+
+
+@pytest.mark.parametrize("backend", MODELS)
+def test_more_context_never_takes_less(backend: str) -> None:
+    totals = [estimate(backend, LFM2_1_2B, weight_bytes=GIB, context=c).total for c in (256, 1024, 4096, 32768)]
+    assert totals == sorted(totals)
+    assert len(set(totals)) == len(totals)
+
+
+@pytest.mark.parametrize("backend", MODELS)
+def test_weights_are_never_forgotten(backend: str) -> None:
+    memory = estimate(backend, LFM2_1_2B, weight_bytes=3 * GIB, context=1024)
+    assert memory.part("weights") == 3 * GIB
+    assert memory.total > 3 * GIB + 100 * MIB
+
+
+def test_a_backend_nobody_measured_is_the_hungriest_and_says_so() -> None:
+    foreign = estimate("somebody-elses", LFM2_1_2B, weight_bytes=GIB, context=4096)
+    known = [estimate(backend, LFM2_1_2B, weight_bytes=GIB, context=4096).total for backend in MODELS]
+    assert foreign.total >= max(known)
+    assert {part.grade for part in foreign.parts} == {"unknown"}
+
+
+def test_keys_and_values_of_other_backends_are_not_quantized() -> None:
+    for backend in ("onnx", "transformers", "mlx"):
+        plain, asked = (
+            estimate(backend, LFM2_1_2B, weight_bytes=GIB, context=4096, kv_type=kind).part("KV cache")
+            for kind in ("f16", "q8_0")
+        )
+        assert plain == asked >= 48 * MIB
+
+
+def test_a_thousand_estimates_leave_time_for_the_plan() -> None:
+    started = time.perf_counter()
+    for context in range(1000, 2000):
+        estimate("llama.cpp", LFM2_1_2B, weight_bytes=Q4_0, context=context)
+    assert time.perf_counter() - started < 0.5
