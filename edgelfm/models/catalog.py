@@ -101,7 +101,9 @@ def load(folder: Path = FOLDER) -> Catalog:
         if entry.replacement and entry.replacement not in entries:
             raise _dangling(folder, entry.id, "replacement", entry.replacement, entries)
     ordered = sorted(entries.values(), key=lambda entry: (-entry.preference, entry.id))
-    return Catalog(tuple(ordered), networks, sampling, licenses)
+    catalog = Catalog(tuple(ordered), networks, sampling, licenses)
+    _index(catalog)  # refuses two models of one name
+    return catalog
 
 
 def _entry(card: ModelCard, network: Architecture | None, sampling: Sampling, license: License) -> ModelEntry:
