@@ -107,6 +107,7 @@ def _summarise(lfm: Model, replies: list[Reply], peak: int, wanted: Plan) -> Non
 
     predicted = lfm.candidate.memory.total
     first, last = replies[0].timings, replies[-1].timings
+    kept = f"{last.cached_tokens} of {last.prompt_tokens} prompt tokens were already in the model's state"
     write_line("Measured", style="bold")
     write_facts([
         ("  memory", f"{format_bytes(predicted)} predicted, {format_bytes(peak)} measured at the peak "
@@ -115,8 +116,7 @@ def _summarise(lfm: Model, replies: list[Reply], peak: int, wanted: Plan) -> Non
         ("  prefill", _rate(first.prefill_tokens_per_second)),
         ("  decode", _rate(last.decode_tokens_per_second)),
         ("  first token", f"after {format_seconds(first.first_token_seconds)}"),
-        ("  second turn", f"after {format_seconds(last.first_token_seconds)}; {last.cached_tokens} of {last.prompt_tokens} "
-                          "prompt tokens were already in the model's state"),
+        ("  second turn", f"after {format_seconds(last.first_token_seconds)}: {kept}"),
     ])  # fmt: skip
     write_line()
     _recommend(wanted)

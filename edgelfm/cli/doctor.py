@@ -109,34 +109,10 @@ def _told(one: Finding) -> Text:
 
 
 def _list(host: Host, match: Match, found: tuple[Finding, ...]) -> None:
-    data = json.loads(host.to_json())
-    rows = [
-        (path, value)
-        for part in ("os", "board", "cpu", "memory", "disk", "bandwidth")
-        for path, value in _leaves(part, data[part])
-    ]
-    for name in ("gpus", "npus"):
-        for one in data[name]:
-            state = "usable" if one["usable"] else "not usable"
-            rows.append(
-                (name.removesuffix("s"), f"{one['name']}  {state}{': ' if one['reason'] else ''}{one['reason']}")
-            )
-    for runtime in host.runtimes:
-        said = (
-            f"{runtime.version} {' '.join(runtime.build)}"
-            if runtime.installed
-            else f"missing: {runtime.install or runtime.reason}"
-        )
-        rows.append((f"runtime.{runtime.name}", said))
+    from ..hardware.show import host_lines
+
+    rows = [(section, text) for section, text, _ in host_lines(host)]
     rows.append(("profile", f"{match.profile.id}: {match.reason}"))
-    rows += [(one.level, f"{one.text}{': ' if one.fix else ''}{one.fix}") for one in found]
+    rows += [("profile", note) for note in match.profile.notes]
+    rows += [(one.level, one.text + (f": {one.fix}" if one.fix else "")) for one in found]
     write_columns(rows)
-
-
-def _leaves(path: str, value: object) -> list[tuple[str, str]]:
-    """Every fact on a line of its own, named by its path: `memory.total_bytes  8589934592`."""
-    if isinstance(value, dict):
-        return [leaf for key, inner in value.items() for leaf in _leaves(f"{path}.{key}", inner)]
-    if isinstance(value, list):
-        return [(path, " ".join(map(str, value)))] if value else []
-    return [(path, str(value))] if value not in (None, "") else []

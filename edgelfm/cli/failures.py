@@ -42,9 +42,9 @@ def report(message: str, hint: str = "", *, status: int = FAILED) -> int:
     """Write `error:` and `hint:` lines to stderr and return `status`."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     red, cyan, off = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colour else ("", "", "")
-    print(f"{red}error:{off} {message}", file=sys.stderr)
-    if hint:
-        print(f"{cyan}hint:{off} {hint}", file=sys.stderr)
+    for label, text in ((f"{red}error:{off} ", message), (f"{cyan}hint:{off} ", hint)):
+        if text:
+            print(label + text.replace("\n", "\n       "), file=sys.stderr)
     return status
 
 

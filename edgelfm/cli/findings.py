@@ -38,7 +38,7 @@ class Finding:
 
 def findings(host: Host, profile: Profile) -> tuple[Finding, ...]:
     """Everything worth saying about `host`, problems first."""
-    found = [*_runtimes(host, profile), *_memory(host), *_disk(host), *_speed(host, profile), *_remarks(host)]
+    found = [*_runtimes(host, profile), *_memory(host), *_disk(host), *_speed(host, profile)]
     return tuple(sorted(found, key=lambda one: ("problem", "warning", "note").index(one.level)))
 
 
@@ -49,8 +49,9 @@ def _runtimes(host: Host, profile: Profile) -> Iterator[Finding]:
         yield Finding("problem", "no runtime that could run a model is installed", first.install)
     for runtime in host.runtimes:
         if runtime.installed and runtime.reason:
+            level: Level = "problem" if runtime.name in profile.backends[:1] else "note"
             yield Finding(
-                "problem", f"{runtime.package} {runtime.version} cannot be used: {runtime.reason}", runtime.advice
+                level, f"{runtime.package} {runtime.version} cannot be used: {runtime.reason}", runtime.advice
             )
         elif runtime.advice:
             text, _, command = runtime.advice.partition(": ")
@@ -105,8 +106,3 @@ def _speed(host: Host, profile: Profile) -> Iterator[Finding]:
         yield Finding(
             "note", "this board slows down when it is hot or its supply is weak; to see whether it has", command
         )
-
-
-def _remarks(host: Host) -> Iterator[Finding]:
-    for remark in host.remarks:
-        yield Finding("note", f"{remark.probe}: {remark.reason}")

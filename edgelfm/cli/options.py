@@ -12,7 +12,7 @@ ModelName = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A name from `edgelfm models`, a Hub repository, a .gguf file or a folder. Best for this machine if left out.",
+        help="A name from `edgelfm models`, a Hub repository, a .gguf file or a folder. Left out: what suits best.",
         show_default=False,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,9 @@ _COLUMNS = (
 
 
 def profiles(
-    id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one in full.", show_default=False)] = None,
+    id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Show this one, or a YAML file, in full.", show_default=False)
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Check a YAML file, or every one of a folder, and say where it is wrong."),
@@ -36,29 +38,44 @@ def profiles(
     from ..hardware import profiles as room
 
     if check is not None:
-        checked = room.validate(check)
-        if as_json:
-            write_json({"valid": True, "profiles": [_data(one) for one in checked]})
-        else:
-            for one in checked:
-                write_line(f"{one.path}: {one.id} is valid")
+        _check(check, as_json)
         return
-    known = room.load()
     if id is not None:
-        one = room.find(id)
+        # A machine without facts leaves the profile as it is written.
+        one = room.load().get(id) or room.match(edgelfm.Host(), override=id).profile
         if as_json:
-            write_json(_data(one))
+            write_json(one.to_dict())
         else:
             _show(one)
         return
+    known = room.load().values()
     match = room.match(edgelfm.inspect(bandwidth=False))
     if as_json:
-        write_json(
-            {"matched": {"id": match.profile.id, "reason": match.reason}, "profiles": [_data(one) for one in known]}
-        )
+        matched = {"id": match.profile.id, "reason": match.reason}
+        write_json({"matched": matched, "profiles": [one.to_dict() for one in known]})
         return
     write_table(_COLUMNS, [_row(one, here=one.id == match.profile.id) for one in known])
     write_line(f"* {match.profile.id}: {match.reason}", style="dim")
+
+
+def _check(path: Path, as_json: bool) -> None:
+    from ..errors import ProfileError
+    from ..hardware.profiles import validate
+
+    problems = validate(path)
+    if as_json:
+        told = [
+            {"file": one.file, "line": one.line, "key": one.key, "text": one.message, "fix": one.fix}
+            for one in problems
+        ]
+        write_json({"valid": not problems, "problems": told})
+    elif not problems:
+        write_line(f"{path} is valid.")
+    if problems:
+        first = problems[0]
+        raise ProfileError(
+            "\n".join(str(one) for one in problems), hint=first.fix or f"correct {first.file} at line {first.line}"
+        )
 
 
 def _row(one: Profile, *, here: bool) -> tuple[str, ...]:
@@ -75,6 +92,7 @@ def _show(one: Profile) -> None:
         [
             ("profile", one.id),
             ("machine", one.name),
+            ("matches", one.describes),
             ("file", one.path),
             ("reserve", format_bytes(one.reserve_bytes)),
             ("backends", ", ".join(one.backends)),
@@ -97,9 +115,3 @@ def _published(one: SpeedReference) -> str:
         f"{name} {speed:g} tokens/s" for name, speed in (("decode", one.decode), ("prefill", one.prefill)) if speed
     ]
     return f"{one.model} {one.quantization} with {one.runtime}: {', '.join(speeds)}; {one.source}"
-
-
-def _data(one: Profile) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(one)
