@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..hardware.host import Gpu, Host
-from ..units import GIB, MIB, format_bytes
+from ..units import MIB, format_bytes
 
-#: Compute interfaces of llama.cpp that drive each vendor's GPUs, best first, as `GGML_<NAME>` build options spell them.
-#: Mali and VideoCore are left out: their Vulkan drivers are slower than the CPU beside them.
+#: Compute interfaces of llama.cpp that drive each vendor's GPUs, as its `GGML_<NAME>` build options spell them; the one
+#: that is easiest to come by first. Mali and VideoCore are left out: the CPU beside them is faster than their Vulkan.
 INTERFACES = {
     "nvidia": ("CUDA", "VULKAN"),
-    "amd": ("HIP", "VULKAN"),
-    "intel": ("SYCL", "VULKAN"),
+    "amd": ("VULKAN", "HIP"),
+    "intel": ("VULKAN", "SYCL"),
     "apple": ("METAL",),
     "qualcomm": ("OPENCL",),
 }
-#: What build reports call the same interface.
+#: Other names that the libraries give themselves.
 ALIASES = {"HIP": ("HIP", "ROCM"), "METAL": ("METAL", "MTL")}
 #: Memory of a discrete GPU left to the display and the driver. An allowance, not a measurement.
 HEADROOM = 512 * MIB
@@ -67,7 +67,7 @@ def acceleration(host: Host) -> Acceleration:
         for gpu in host.gpus
         if gpu.usable
         for interface in INTERFACES.get(gpu.vendor, ())
-        if any(name in word for name in ALIASES.get(interface, (interface,)) for word in build)
+        if build.intersection(ALIASES.get(interface, (interface,)))
     ]
     if drivable:
         gpu, interface = max(drivable, key=lambda pair: (not pair[0].unified, pair[0].memory_total_bytes or 0))
@@ -75,28 +75,31 @@ def acceleration(host: Host) -> Acceleration:
     idle = [gpu for gpu in host.gpus if gpu.usable and gpu.vendor in INTERFACES]
     if idle:
         gpu = max(idle, key=lambda one: (not one.unified, one.memory_total_bytes or 0))
-        return Acceleration(None, "", f"llama.cpp is built without support for the {gpu.name}", _advice(host, gpu))
+        reason = f"llama.cpp is built without support for the {gpu.name}" if build else "llama.cpp is not installed"
+        return Acceleration(None, "", reason, _advice(host, gpu, rebuild=bool(build)))
     if host.gpus:
         gpu = host.gpus[0]
         return Acceleration(None, "", f"the {gpu.name} cannot be used: {gpu.reason or 'no driver answers'}")
     return Acceleration(None, "", "no GPU was found")
 
 
-def build_command(host: Host, interface: str) -> str:
-    """What to type to install llama-cpp-python compiled for `interface`."""
-    pip = "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+def build_command(host: Host, interface: str, *, rebuild: bool) -> str:
+    """What to type to get llama-cpp-python compiled for `interface`, from scratch or over the one that is there."""
+    pip = "pip install 'edgelfm[llama]'"
+    if rebuild:
+        pip = "pip install --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python llama-cpp-python"
+    options = f"-DGGML_NATIVE=on -DGGML_{interface}=on"
     if host.os.system == "windows":
-        return f'$env:CMAKE_ARGS="-DGGML_{interface}=on"; {pip}'
-    return f'CMAKE_ARGS="-DGGML_{interface}=on" {pip}'
+        return f"$env:CMAKE_ARGS='{options}'; {pip}"
+    return f"CMAKE_ARGS='{options}' {pip}"
 
 
-def _advice(host: Host, gpu: Gpu) -> str:
-    interface = INTERFACES[gpu.vendor][0]
-    command = build_command(host, interface)
+def _advice(host: Host, gpu: Gpu, *, rebuild: bool) -> str:
+    command = build_command(host, INTERFACES[gpu.vendor][0], rebuild=rebuild)
     if gpu.unified:
-        gain = "prefill gains most, decode is bound by the same memory; how much is unknown until it is measured"
+        gain = "prefill may gain, decode is bound by the same memory; how much is unknown until it is measured"
     else:
         room = gpu.memory_available_bytes or gpu.memory_total_bytes
-        size = f"its {format_bytes(room)} " if room and room >= GIB else "its memory "
+        size = f"its {format_bytes(room)} " if room else "its memory "
         gain = f"{size}would hold the whole model; the gain is unknown until it is measured"
     return f"the {gpu.name} stands idle: {command} ({gain})"

@@ -18,10 +18,12 @@ def advice(
 ) -> Iterator[str]:
     """Lines for people, most useful first. Gains that nobody has measured are called unknown."""
     yield from _backends(here, ranked, backends, drivable)
+    runtime = here.host.runtime("llama.cpp")
     if here.accelerator.advice:
         yield here.accelerator.advice
-    else:
-        yield from _unusable_gpus(here)
+    elif runtime is not None and runtime.advice:
+        yield runtime.advice
+    yield from _unusable_gpus(here)
     if not ranked and here.request.model is None:
         yield from _starter(here)
 

@@ -10,6 +10,11 @@ from pathlib import Path
 import llama_cpp
 import pytest
 
+from edgelfm.hardware.host import Bandwidth, Cpu, Disk, Gpu, Host, Memory, OperatingSystem, Runtime
+from edgelfm.hardware.profiles import Match, Profile, SpeedReference, ThreadPolicy
+from edgelfm.models import catalog
+from edgelfm.models.entry import ModelEntry
+from edgelfm.units import GIB, MIB
 from tests.tiny import write_tiny_lfm2
 
 #: MiB as printed, by the name of the buffer: "KV", "RS" (convolution state), "compute", "output".
@@ -64,3 +69,78 @@ def read_buffers(lines: list[str]) -> Printed:
 
 
 _kept_alive: list[object] = []
+
+
+@pytest.fixture(scope="session")
+def entries() -> tuple[ModelEntry, ...]:
+    """The whole catalogue."""
+    return tuple(catalog.load())
+
+
+@pytest.fixture(scope="session")
+def model(entries: tuple[ModelEntry, ...]) -> Callable[[str], ModelEntry]:
+    """`model("lfm2.5-350m")`: the entry with that id."""
+    return lambda id: next(entry for entry in entries if entry.id == id)
+
+
+def build_host(
+    available: int = 8 * GIB,
+    *,
+    total: int | None = None,
+    limit: int | None = None,
+    gpus: tuple[Gpu, ...] = (),
+    build: tuple[str, ...] | None = ("NEON", "DOTPROD"),
+    mlx: bool = False,
+    cpu: Cpu | None = None,
+    disk_free: int | None = None,
+    bandwidth: float | None = None,
+    system: str = "linux",
+) -> Host:
+    """A four-core ARM board. `build` None leaves llama.cpp out; `bandwidth` is as measured here, in bytes/s."""
+    llama = Runtime("llama.cpp", "llama-cpp-python", build is not None, "0.3.36", build or ())
+    others = (Runtime("mlx", "mlx-lm", mlx, "0.32.2" if mlx else "", install="pip install 'edgelfm[mlx]'"),)
+    return Host(
+        os=OperatingSystem(system=system),  # type: ignore[arg-type]
+        cpu=cpu or Cpu(architecture="arm64", logical_cores=4, physical_cores=4, features=("dotprod", "neon")),
+        memory=Memory(total_bytes=total or max(available, 8 * GIB), available_bytes=available, limit_bytes=limit),
+        gpus=gpus,
+        runtimes=(llama, *others),
+        disk=Disk("/models", free_bytes=disk_free),
+        bandwidth=Bandwidth(bandwidth, "measured" if bandwidth else "unknown"),
+    )
+
+
+def build_match(
+    *,
+    reserve: int = 512 * MIB,
+    backends: tuple[str, ...] = ("llama.cpp",),
+    quantizations: tuple[str, ...] = ("Q4_0", "Q4_K_M", "Q8_0"),
+    bandwidth: float | None = 12e9,
+    threads: ThreadPolicy = ThreadPolicy(),  # noqa: B008 - frozen
+    references: tuple[SpeedReference, ...] = (),
+) -> Match:
+    """A profile that was matched. `bandwidth` is as expected, in bytes/s."""
+    profile = Profile(
+        id="board",
+        name="A board",
+        reserve_bytes=reserve,
+        backends=backends,
+        quantizations=quantizations,
+        threads=threads,
+        bandwidth_bytes_per_second=bandwidth,
+        bandwidth_source="data sheet",
+        references=references,
+    )
+    return Match(profile, "for a test")
+
+
+@pytest.fixture(scope="session")
+def make_host() -> Callable[..., Host]:
+    """`make_host(2 * GIB, gpus=…)`: a machine of which only what matters is said."""
+    return build_host
+
+
+@pytest.fixture(scope="session")
+def make_match() -> Callable[..., Match]:
+    """`make_match(bandwidth=4e9)`: a profile of which only what matters is said."""
+    return build_match
