@@ -75,6 +75,27 @@ def entry_in(hub: Hub, repo: str, quantization: str | None, catalog: Catalog) ->
     return entry_from_config(config, repo.partition("/")[2], artifact, catalog)
 
 
+def complete(hub: Hub, artifact: Artifact) -> Artifact:
+    """`artifact` with the sizes and hashes that the hub lists, and with the projector that lies beside its weights.
+
+    For cards that do not know a projector's exact name. Files the hub does not list stay as they are. Raises the hub's
+    errors.
+    """
+    listed = {file.name: file for file in hub.list_files(artifact.repo, artifact.revision)}
+    files = list(artifact.files)
+    weights = artifact.file("weights")
+    if weights is not None and artifact.file("projector") is None:
+        projector = projector_for(weights.name, list(listed))
+        files += [File(projector, "projector")] if projector else []
+    known = [(file, listed.get(file.name)) for file in files]
+    return replace(
+        artifact,
+        files=tuple(
+            replace(file, bytes=on.bytes, sha256=on.sha256 or file.sha256) if on else file for file, on in known
+        ),
+    )
+
+
 def _gguf(
     hub: Hub,
     repo: str,

@@ -19,6 +19,7 @@ from edgelfm.errors import (
 )
 from edgelfm.models.catalog import Catalog
 from edgelfm.models.names import resolve
+from edgelfm.models.remote import complete
 from tests.tiny import write_tiny_lfm2
 
 Publish = Callable[..., None]
@@ -205,6 +206,18 @@ def test_any_repository_is_sized_from_one_header(
     assert [(a.quantization, bool(a.tensors)) for a in narrowed.artifacts] == [("Q8_0", True)]
     with pytest.raises(UnknownQuantization, match="holds no Q6_K"):
         resolve("somebody/Their-Tune-GGUF:Q6_K", hub=folder_hub)  # type: ignore[arg-type]
+
+
+def test_a_card_without_its_projector_is_completed_from_the_list(folder_hub: object, publish: Publish) -> None:
+    publish("LiquidAI/LFM2.5-VL-3B-GGUF", "LFM2.5-VL-3B-Q4_0.gguf", b"x" * 50)
+    for quantization in ("F16", "Q8_0"):
+        publish("LiquidAI/LFM2.5-VL-3B-GGUF", f"mmproj-LFM2.5-VL-3b-{quantization}.gguf", b"y" * 20)
+    artifact = resolve("LFM2.5-VL-3B:Q4_0", offline=True).artifacts[0]
+    files = [(file.name, file.role, file.bytes) for file in complete(folder_hub, artifact).files]  # type: ignore[arg-type]
+    assert files == [
+        ("LFM2.5-VL-3B-Q4_0.gguf", "weights", 50),
+        ("mmproj-LFM2.5-VL-3b-Q8_0.gguf", "projector", 20),
+    ]
 
 
 def test_a_repository_of_safetensors_is_described_by_its_config(folder_hub: object, publish: Publish) -> None:
