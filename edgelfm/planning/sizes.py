@@ -75,13 +75,17 @@ def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) 
 
 
 def stand_in(entry: ModelEntry, catalog: Sequence[ModelEntry]) -> Architecture | None:
-    """The smallest published architecture with at least as many parameters: it bounds the caches and buffers."""
+    """The smallest published architecture for the same work with at least as many parameters.
+
+    It bounds the caches and buffers of `entry`.
+    """
     if entry.parameters is None:
         return None
     larger = [
         (other.parameters, other.architecture)
         for other in catalog
-        if other.architecture is not None and other.parameters is not None and other.parameters >= entry.parameters
+        if other.architecture is not None and other.parameters is not None
+        if other.parameters >= entry.parameters and set(other.tasks).intersection(entry.tasks)
     ]
     return min(larger, key=lambda pair: pair[0])[1] if larger else None
 

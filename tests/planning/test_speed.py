@@ -1,0 +1,117 @@
+"""Decode is bandwidth over bytes, as a range; what nobody knows stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edgelfm.decision import Decision
+from edgelfm.hardware.host import Gpu, Host
+from edgelfm.hardware.profiles import Match, SpeedReference
+from edgelfm.models.entry import ModelEntry
+from edgelfm.models.tensors import decode_bytes
+from edgelfm.planning.acceleration import Acceleration
+from edgelfm.planning.plan import SpeedEstimate
+from edgelfm.planning.speed import (
+    COMFORTABLE,
+    bytes_per_token,
+    comfortable,
+    decode_speed,
+    memory_bandwidth,
+    midpoint,
+    prefill_speed,
+    references,
+)
+
+MakeHost = Callable[..., Host]
+MakeMatch = Callable[..., Match]
+Find = Callable[[str], ModelEntry]
+
+
+def read(entry: ModelEntry, quantization: str = "Q4_0") -> int:
+    assert entry.architecture is not None
+    return bytes_per_token(decode_bytes(entry.architecture, quantization), entry.architecture)
+
+
+def width(speed: SpeedEstimate) -> float:
+    assert speed.low is not None
+    assert speed.high is not None
+    return speed.high / speed.low
+
+
+@pytest.mark.parametrize(
+    ("id", "quantization", "measured"),
+    [
+        ("lfm2.5-350m", "Q4_0", (94, 105)),
+        ("lfm2.5-1.2b-instruct", "Q4_0", (38, 38)),
+        ("lfm2.5-1.2b-instruct", "Q4_K_M", (36, 36)),
+        ("lfm2.5-1.2b-instruct", "Q8_0", (20, 20)),
+    ],
+)
+def test_speeds_measured_on_a_machine_of_31_6_gb_per_second_lie_in_the_range(
+    model: Find, id: str, quantization: str, measured: tuple[float, float]
+) -> None:
+    speed = decode_speed(read(model(id), quantization), Decision(31.6e9, "measured", "measured"))
+    assert speed.low is not None
+    assert speed.high is not None
+    assert speed.low < measured[0] <= measured[1] < speed.high
+    assert speed.grade == "estimated", "a prediction, however well its inputs are known"
+
+
+def test_a_measured_bandwidth_gives_a_tighter_range_than_an_expected_one() -> None:
+    measured = decode_speed(10**9, Decision(30e9, "", "measured"))
+    expected = decode_speed(10**9, Decision(30e9, "", "estimated"))
+    assert width(measured) < width(expected)
+
+
+def test_without_bandwidth_speed_is_unknown_and_says_why() -> None:
+    speed = decode_speed(10**9, Decision(None, "nobody knows", "unknown"))
+    assert (speed.low, speed.high, speed.grade, speed.reason) == (None, None, "unknown", "nobody knows")
+    assert midpoint(speed) is None
+
+
+def test_prefill_is_never_invented() -> None:
+    assert prefill_speed().grade == "unknown"
+    assert prefill_speed().reason
+
+
+def test_comfortable_is_reading_speed() -> None:
+    assert comfortable(decode_speed(10**9, Decision(COMFORTABLE * 1.5e9, "", "measured")))
+    assert not comfortable(decode_speed(10**9, Decision(COMFORTABLE * 1e9, "", "measured")))
+    assert comfortable(decode_speed(10**9, Decision(None, "", "unknown"))), "nothing speaks against it"
+
+
+def test_a_mixture_reads_only_the_experts_in_use(model: Find) -> None:
+    mixture, dense = model("lfm2.5-8b-a1b"), model("lfm2.5-2.6b")
+    assert mixture.parameters is not None
+    assert dense.parameters is not None
+    assert mixture.parameters > 3 * dense.parameters
+    assert read(mixture) < read(dense)
+
+
+def test_bandwidth_measured_here_is_believed_before_the_profile(make_host: MakeHost, make_match: MakeMatch) -> None:
+    found = memory_bandwidth(make_host(bandwidth=31e9), make_match(bandwidth=50e9), Acceleration(None))
+    assert (found.value, found.grade) == (31e9, "measured")
+
+
+def test_the_profile_is_believed_where_nothing_was_measured(make_host: MakeHost, make_match: MakeMatch) -> None:
+    found = memory_bandwidth(make_host(), make_match(bandwidth=50e9), Acceleration(None))
+    assert (found.value, found.grade) == (50e9, "estimated")
+    assert "data sheet" in found.reason
+
+
+def test_main_memory_says_nothing_about_a_discrete_gpu(make_host: MakeHost, make_match: MakeMatch) -> None:
+    card = Acceleration(Gpu("nvidia", "RTX 4090", usable=True), "CUDA")
+    found = memory_bandwidth(make_host(bandwidth=60e9), make_match(bandwidth=60e9), card)
+    assert found.value is None
+    assert "RTX 4090" in found.reason
+
+
+def test_published_speeds_of_this_model_are_carried_with_their_source() -> None:
+    published = (
+        SpeedReference("lfm2.5-350m", "int8", "cactus", 30.0, 200.0, "blog"),
+        SpeedReference("lfm2.5-1.2b-instruct", "Q4_0", "llama.cpp", 12.0, None, "elsewhere"),
+    )
+    (found,) = references(published, "lfm2.5-350m")
+    assert (found.decode, found.runtime, found.source) == (30.0, "cactus", "blog")
