@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 from .host import Disk
 from .machine import Machine
+from .system import system_of
 
 
 def read_disk(machine: Machine) -> Disk:
     """The disk of the model cache."""
     path = hub_cache(machine.facts.environment)
+    if system_of(machine.facts) == "windows":
+        path = path.replace("/", "\\")
     room = machine.disk_room(path)
     return Disk(path, *room) if room else Disk(path)
 

@@ -14,6 +14,7 @@ pi5/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,10 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _command(path: Path) -> tuple[str, Output]:
     """One recorded command: its line and its output."""
-    first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+    first, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     if not first.startswith("$ "):
         raise HostFileError(f"{path}: the first line is not a command", hint="begin it with '$ nvidia-smi ...'")
     status = 0
-    if rest.startswith("# exit "):
-        line, _, rest = rest.partition("\n")
-        status = int(line.removeprefix("# exit "))
+    if match := re.match(r"# exit (-?\d{1,10})\n", rest, re.ASCII):
+        status, rest = int(match[1]), rest[match.end() :]
     return first.removeprefix("$ ").strip(), Output(rest, status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .builds import llama_build, onnx_build
-from .host import Cpu, Gpu, Runtime
+from .host import Cpu, Gpu, Runtime, System
 from .machine import Machine
 from .system import system_of
 
@@ -39,7 +39,7 @@ def read_runtimes(machine: Machine, cpu: Cpu, gpus: tuple[Gpu, ...]) -> tuple[Ru
     )
 
 
-def llama_advice(cpu: Cpu, gpus: Iterable[Gpu], build: tuple[str, ...]) -> str:
+def llama_advice(cpu: Cpu, gpus: Iterable[Gpu], build: tuple[str, ...], system: System = "linux") -> str:
     """What a build of llama.cpp leaves unused on this machine, and the command that would use it."""
     unused = [ours for ours, theirs in _KERNELS.items() if ours in cpu.features and theirs not in build]
     cuda = "CUDA" not in build and any(gpu.vendor == "nvidia" and gpu.usable for gpu in gpus)
@@ -51,7 +51,10 @@ def llama_advice(cpu: Cpu, gpus: Iterable[Gpu], build: tuple[str, ...]) -> str:
     if cuda:
         sentences.append("there is an NVIDIA GPU, this build has no CUDA")
     options = "-DGGML_NATIVE=on" + (" -DGGML_CUDA=on" if cuda else "")
-    return f"{'; '.join(sentences)}: CMAKE_ARGS='{options}' {_REBUILD}"
+    command = (
+        f"$env:CMAKE_ARGS='{options}'; {_REBUILD}" if system == "windows" else f"CMAKE_ARGS='{options}' {_REBUILD}"
+    )
+    return f"{'; '.join(sentences)}: {command}"
 
 
 def parse_ollama_version(text: str) -> str:
@@ -66,7 +69,7 @@ def _llama(machine: Machine, cpu: Cpu, gpus: tuple[Gpu, ...]) -> Runtime:
     if version is None:
         return Runtime("llama.cpp", package, install=install)
     build = llama_build(machine, cpu.model)
-    advice = llama_advice(cpu, gpus, build.flags) if build.flags else ""
+    advice = llama_advice(cpu, gpus, build.flags, system_of(machine.facts)) if build.flags else ""
     if "illegal instruction" in build.problem:
         advice = f"build it here: {_REBUILD}"
     return Runtime("llama.cpp", package, True, version, build.flags, build.problem, install, advice)

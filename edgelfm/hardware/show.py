@@ -71,7 +71,7 @@ def _cpu(cpu: Cpu) -> Iterator[str]:
     if cpu.performance_cores and cpu.performance_cores != cpu.physical_cores:
         cores += f", {cpu.performance_cores} of the cores fast"
     if cpu.quota is not None:
-        cores += f", limited to {cpu.quota:g} cores' time"
+        cores += f", time of {cpu.quota:g} granted by cgroups"
     if cpu.max_hz:
         cores += f", up to {cpu.max_hz / 1e9:.1f} GHz"
     yield f"{cores}; {cpu.usable_cores} usable"

@@ -1,0 +1,113 @@
+"""This very machine: what inspection says agrees with the system, and takes little time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgelfm.hardware import inspect
+from edgelfm.hardware.machine import Machine
+
+MIB = 1024**2
+V1_MEMORY = Path("/sys/fs/cgroup/memory")
+V1_CPU = Path("/sys/fs/cgroup/cpu")
+V2 = Path("/sys/fs/cgroup")
+
+
+def test_it_agrees_with_psutil() -> None:
+    host = inspect(bandwidth=False)
+    assert host.memory.total_bytes == pytest.approx(psutil.virtual_memory().total, rel=0.01)
+    assert 0 < host.memory.available_bytes <= psutil.virtual_memory().available * 1.1
+    assert host.cpu.logical_cores == psutil.cpu_count()
+    assert host.cpu.physical_cores in (None, psutil.cpu_count(logical=False))
+    assert host.os.system in ("linux", "darwin", "windows")
+    assert host.disk.free_bytes
+
+
+def test_it_is_quick() -> None:
+    inspect()  # fills the cache of builds and of bandwidth, as the first call on a machine does
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        inspect()
+        times.append(time.perf_counter() - begin)
+    assert min(times) < 0.3
+
+
+def test_no_probe_fails_here() -> None:
+    assert not [remark for remark in inspect(bandwidth=False).remarks if "Error: " in remark.reason]
+
+
+def test_a_package_that_is_installed_is_found_and_asked() -> None:
+    import importlib.metadata
+
+    runtime = inspect(bandwidth=False).runtime("llama.cpp")
+    assert runtime is not None
+    if not runtime.installed:
+        pytest.skip("to run: pip install llama-cpp-python")
+    assert runtime.version == importlib.metadata.version("llama-cpp-python")
+    assert runtime.build
+
+
+@pytest.mark.parametrize("command", [("no-such-program-here",), (sys.executable, "-c", "import time; time.sleep(60)")])
+def test_commands_that_give_no_answer(command: tuple[str, ...]) -> None:
+    machine = Machine.here()
+    assert machine.run(*command, timeout=0.2) is None
+    # That a program is not there is an answer; that it hangs is a refusal, and the reason is kept.
+    assert bool(machine.refusals) == (command[0] == sys.executable)
+
+
+def test_importing_the_package_stays_light() -> None:
+    code = "import sys, edgelfm.hardware; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "pydantic", "rich", "psutil", "llama_cpp", "subprocess"} & set(loaded)
+
+
+def test_no_runtime_is_imported_to_be_asked() -> None:
+    code = "import sys, edgelfm.hardware as hardware; hardware.inspect(bandwidth=False); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"llama_cpp", "onnxruntime", "torch", "transformers", "mlx"} & set(loaded)
+
+
+@pytest.fixture
+def limited_group() -> Iterator[Path]:
+    """A memory cgroup of 300 MiB under our own, on whichever version this system has."""
+    groups = Path("/proc/self/cgroup").read_text() if Path("/proc/self/cgroup").exists() else ""
+    own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in groups.splitlines()}
+    if (V1_MEMORY / "memory.limit_in_bytes").exists():
+        parent, file = V1_MEMORY / own.get("memory", "/").lstrip("/"), "memory.limit_in_bytes"
+    else:
+        parent, file = V2, "memory.max"
+    group = parent / f"edgelfm-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"to run: a writable memory cgroup at {parent} (as root, outside a container): {error}")
+    try:
+        try:
+            (group / file).write_text(str(300 * MIB))
+        except OSError as error:
+            pytest.skip(f"to run: enable the memory controller for children of {parent}: {error}")
+        yield group
+    finally:
+        group.rmdir()
+
+
+def test_a_real_memory_cgroup_is_seen(limited_group: Path) -> None:
+    code = (
+        "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "from edgelfm.hardware import inspect; print(inspect(bandwidth=False).to_json())"
+    )
+    command = [sys.executable, "-c", code, str(limited_group / "cgroup.procs")]
+    memory = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["memory"]
+    assert memory["limit_bytes"] == 300 * MIB
+    assert limited_group.name in memory["limit_source"]
+    assert 0 < memory["available_bytes"] < 300 * MIB
