@@ -1,0 +1,22 @@
+"""LFM2 and whatever else mlx-lm has a module for, through MLX: on the GPU of Apple silicon, on the CPU of Linux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...models.entry import Role
+from ..base import Progress, Session
+
+if TYPE_CHECKING:
+    from ...planning.plan import Candidate
+
+
+def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Progress | None = None) -> Session:
+    """Load the folder of `files["weights"]` as `candidate.settings` say. See `backends.base.Backend`."""
+    from .loading import load
+    from .session import MlxSession
+
+    weights = files["weights"]
+    return MlxSession(load(weights if weights.is_dir() else weights.parent, progress), candidate.settings)

@@ -1,0 +1,154 @@
+"""One model in MLX: while the device computes a token, Python reads the one before it.
+
+The state grows by what is new, and goes back as far as the network allows; see `state`. MLX cannot be stopped inside
+a computation, so a request to stop is heeded between tokens and between the steps of a prefill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ...errors import BackendError
+from ...planning.plan import Settings
+from ..base import Memory
+from ..cancel import Cancel
+from ..tokenwise import Job, TokenwiseSession
+from .loading import Loaded
+from .sampler import Sampler
+from .state import State
+
+_TIDY_EVERY = 256  # tokens between returning unused buffers to the system, as mlx-lm does
+
+
+class MlxSession(TokenwiseSession):
+    """See `backends.base.Session`."""
+
+    def __init__(self, loaded: Loaded, settings: Settings) -> None:
+        super().__init__()
+        self.context: int = settings.context.value
+        self.vocabulary = loaded.vocabulary
+        self._mx = loaded.library.mx
+        self._model = loaded.model
+        self._state = State(loaded.library, loaded.model, settings.kv_type.value)
+        self._step_tokens: int = settings.micro_batch.value
+        self._logits: Any = None  # of the last token of the prompt, shape (1, words)
+        self._interrupted = False
+        self._weight_bytes = loaded.weight_bytes
+        self._compute_bytes = 0
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source in the folder, or None."""
+        self._require_open()
+        return self.vocabulary.chat_template
+
+    def special_tokens(self) -> Mapping[str, str]:
+        """`bos_token` and `eos_token` as text."""
+        self._require_open()
+        return self.vocabulary.special_tokens()
+
+    def markers(self) -> frozenset[str]:
+        """Texts that are one control token."""
+        self._require_open()
+        return self.vocabulary.markers
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of `text`, without BOS."""
+        self._require_open()
+        return self.vocabulary.tokenize(text, special=special)
+
+    def memory(self) -> Memory:
+        """Bytes held now: the caches grow with the conversation.
+
+        `compute` is the most that a generation needed beyond what was held at its end, so 0 before the first. MLX
+        counts for the whole process; a second model at work at the same time is in it.
+        """
+        self._require_open()
+        kv, conv = self._state.bytes()
+        return Memory(weights=self._weight_bytes, kv=kv, conv=conv, compute=self._compute_bytes, output=0)
+
+    def _keep_prefix(self, prompt: list[int]) -> int:
+        self._mx.reset_peak_memory()
+        return self._state.rewind(prompt)
+
+    def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
+        state, last = self._state, len(prompt) - 1
+        while (done := len(state.tokens)) < last:
+            if self._interrupted or cancel.is_set():
+                return False
+            part = prompt[done : min(done + self._step_tokens, last)]
+            with self._computing():
+                self._model(self._mx.array([part]), cache=state.caches)  # its logits are never computed
+                self._mx.eval(state.arrays())
+                state.tokens += part
+                self._mx.clear_cache()
+        if self._interrupted or cancel.is_set():
+            return False
+        with self._computing():
+            state.mark()
+            self._logits = self._advance(self._mx.array(prompt[last:]))
+            self._mx.eval(self._logits, state.arrays())
+            state.tokens += prompt[last:]
+        return True
+
+    def _samples(self, job: Job) -> Generator[int]:
+        sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt)
+        try:
+            with self._computing():
+                token = sampler.pick(self._logits)
+            for sampled in range(1, job.limit + 1):
+                if self._interrupted:
+                    return
+                with self._computing():
+                    following = None
+                    if sampled < job.limit:
+                        following = sampler.pick(self._advance(token))
+                        # All of it: what is not started now could not be finished by another thread.
+                        self._mx.async_eval(following, sampler.recent, self._state.arrays())
+                    known = int(token.item())
+                    if following is not None:
+                        self._state.tokens.append(known)
+                    if sampled % _TIDY_EVERY == 0:
+                        self._mx.clear_cache()
+                yield known
+                token = following
+        finally:
+            self._logits = None
+            self._compute_bytes = max(self._compute_bytes, self._mx.get_peak_memory() - self._mx.get_active_memory())
+
+    def _advance(self, token: Any) -> Any:
+        """Logits after `token`, both of shape (1, …). Computed later, but the caches already count it."""
+        return self._model(token[None], cache=self._state.caches)[:, -1, :]
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Leave an empty state if the block fails: nobody can tell how far each layer got."""
+        try:
+            yield
+        except BaseException as error:
+            self._state.clear()
+            if isinstance(error, (RuntimeError, ValueError)):
+                raise BackendError(
+                    f"MLX failed to evaluate tokens: {error}",
+                    hint="load the model again with less: a smaller context or micro_batch",
+                ) from error
+            raise
+
+    def _piece(self, token: int) -> bytes:
+        return self.vocabulary.piece(token)
+
+    def _ends_generation(self, token: int) -> bool:
+        return self.vocabulary.ends_generation(token)
+
+    def _begin(self) -> None:
+        self._interrupted = False
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+
+    def _free(self) -> None:
+        self._state.caches.clear()
+        self._model = self._state = self._logits = None
+        self._mx.clear_cache()
