@@ -13,8 +13,9 @@ from ..models.entry import Artifact, ModelEntry, Task
 KvType = Literal["f16", "q8_0", "q4_0"]
 #: Where bytes live. A GPU that shares main memory has no memory of its own: its bytes are "host".
 Device = Literal["host", "gpu"]
-#: What a way was turned down for. "task" means it would run but was not what was asked for.
-Cause = Literal["backend", "quantization", "context", "disk", "memory", "architecture", "task"]
+#: What a way was turned down for. "backend" is one command away, "unsupported" is not; "task" means it would run but
+#: was not what was asked for.
+Cause = Literal["backend", "quantization", "context", "disk", "memory", "unsupported", "task"]
 
 
 @dataclass(frozen=True, slots=True)

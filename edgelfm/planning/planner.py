@@ -74,12 +74,14 @@ def plan(
 
 
 def _backends(here: Situation) -> tuple[str, ...]:
-    """The profile's order; one asked for alone; a local file's own where the profile does not name it."""
+    """The profile's order; one asked for alone; a named model's own where the profile has none that it comes for."""
     if here.request.backend is not None:
         return (here.request.backend,)
+    listed = here.match.profile.backends
     named = here.request.model
-    extra = tuple(one.backend for one in named.artifacts) if named is not None else ()
-    return tuple(dict.fromkeys((*here.match.profile.backends, *extra)))
+    if named is None or any(one.backend in listed for one in named.artifacts):
+        return listed
+    return tuple(dict.fromkeys((*listed, *(one.backend for one in named.artifacts))))
 
 
 def _usable(

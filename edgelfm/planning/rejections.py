@@ -13,7 +13,7 @@ from .plan import Budget, Candidate, Plan, Rejected, Request
 #: Extra of the edgelfm package that installs each backend.
 EXTRAS = {"llama.cpp": "llama", "transformers": "transformers", "onnx": "onnx", "mlx": "mlx"}
 #: Which rejection is closest to running: one command away first, another question last.
-ORDER = {"backend": 0, "quantization": 1, "context": 2, "disk": 3, "memory": 4, "architecture": 5, "task": 6}
+ORDER = {"backend": 0, "quantization": 1, "context": 2, "disk": 3, "memory": 4, "unsupported": 5, "task": 6}
 
 
 def install_command(host: Host, backend: str) -> str:
@@ -31,7 +31,9 @@ def unopenable(host: Host, model: str, backend: str, quantization: str, drivable
     runtime = host.runtime(backend)
     if runtime is not None and runtime.installed:
         reason += f", although {runtime.package} {runtime.version} is installed"
-    return Rejected(model, backend, quantization, reason, f"use {others}" if others else "update edgelfm", 0, "backend")
+    return Rejected(
+        model, backend, quantization, reason, f"use {others}" if others else "update edgelfm", 0, "unsupported"
+    )
 
 
 def installed(host: Host, backend: str) -> bool:
@@ -56,7 +58,7 @@ def missing(host: Host, model: str, backend: str, quantization: str, would: Cand
 def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, architecture: str) -> Rejected:
     """No released version of the runtime knows the network."""
     reason = f"no released version of {backend} for Python knows the architecture {architecture}"
-    return Rejected(entry.id, backend, quantization, reason, "choose another model: edgelfm models", 0, "architecture")
+    return Rejected(entry.id, backend, quantization, reason, "choose another model: edgelfm models", 0, "unsupported")
 
 
 def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:

@@ -1,0 +1,437 @@
+"""Which model is chosen on which kind of machine, what gives way, and what is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from edgelfm.hardware.host import Cpu, Gpu, Host
+from edgelfm.hardware.profiles import Match, SpeedReference
+from edgelfm.models.entry import Artifact, File, ModelEntry
+from edgelfm.planning import plan
+from edgelfm.planning.plan import Plan, Request
+from edgelfm.units import GIB, MIB
+
+MakeHost = Callable[..., Host]
+MakeMatch = Callable[..., Match]
+Find = Callable[[str], ModelEntry]
+Entries = tuple[ModelEntry, ...]
+
+ORIN = Gpu("nvidia", "Orin", unified=True, usable=True)
+APPLE = Gpu("apple", "Apple M4 GPU", unified=True, memory_total_bytes=12 * GIB, usable=True)
+
+
+def rtx(memory: int) -> Gpu:
+    return Gpu("nvidia", "RTX", memory_total_bytes=memory, memory_available_bytes=memory, usable=True)
+
+
+@pytest.fixture
+def planned(make_host: MakeHost, make_match: MakeMatch, entries: Entries) -> Callable[..., Plan]:
+    """`planned(2 * GIB, bandwidth=4e9, task="reason")`: a plan for a board with that much memory available."""
+
+    def build(
+        available: int = 7 * GIB, *, host: Host | None = None, match: Match | None = None, **asked: object
+    ) -> Plan:
+        bandwidth = asked.pop("bandwidth", 12e9)
+        drivable = asked.pop("drivable", frozenset({"llama.cpp"}))
+        on_disk = asked.pop("on_disk", frozenset())
+        return plan(
+            host or make_host(available),
+            match or make_match(bandwidth=bandwidth),
+            entries,
+            Request(**asked),  # type: ignore[arg-type]
+            drivable=drivable,  # type: ignore[arg-type]
+            on_disk=on_disk,  # type: ignore[arg-type]
+        )
+
+    return build
+
+
+def ids(made: Plan) -> list[str]:
+    return [one.model.id for one in made.candidates]
+
+
+class TestWhichModel:
+    def test_the_flagship_where_it_runs_well(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned().chosen
+        assert chosen is not None
+        assert (chosen.model.id, chosen.quantization, chosen.backend) == ("lfm2.5-1.2b-instruct", "Q4_0", "llama.cpp")
+        assert "first choice for chat" in chosen.reason
+
+    @pytest.mark.parametrize(
+        ("bandwidth", "expected"),
+        [(12e9, "lfm2.5-1.2b-instruct"), (5e9, "lfm2.5-350m"), (2e9, "lfm2.5-230m"), (0.5e9, "lfm2.5-230m")],
+    )
+    def test_a_slower_board_gets_a_smaller_model(
+        self, planned: Callable[..., Plan], bandwidth: float, expected: str
+    ) -> None:
+        assert ids(planned(bandwidth=bandwidth))[0] == expected
+
+    def test_a_big_machine_still_gets_the_flagship_and_sees_the_others_below(
+        self, planned: Callable[..., Plan]
+    ) -> None:
+        made = planned(60 * GIB, bandwidth=200e9)
+        assert ids(made)[0] == "lfm2.5-1.2b-instruct"
+        assert {"lfm2.5-2.6b", "lfm2-24b-a2b"} <= set(ids(made)[1:])
+        assert all(one.reason and one.decode.high for one in made.candidates)
+
+    def test_thinking_models_are_turned_down_with_the_wait_they_would_cost(self, planned: Callable[..., Plan]) -> None:
+        made = planned()
+        assert not any(one.model.thinking for one in made.candidates)
+        no = next(one for one in made.rejected if one.model == "lfm2.5-1.2b-thinking")
+        assert no.cause == "task"
+        assert "before the first word" in no.reason
+        assert "task='reason'" in no.fix
+
+    def test_a_thinking_model_is_chosen_when_reasoning_is_the_task(self, planned: Callable[..., Plan]) -> None:
+        assert ids(planned(bandwidth=60e9, task="reason"))[0] in {"lfm2.5-8b-a1b", "lfm2.5-1.2b-thinking"}
+        assert ids(planned(2 * GIB, task="reason"))[0] == "lfm2.5-1.2b-thinking"
+
+    @pytest.mark.parametrize(
+        "id", ["lfm2.5-1.2b-thinking", "lfm2-1.2b", "lfm2.5-1.2b-base", "lfm2-350m-math", "starter"]
+    )
+    def test_a_named_model_is_taken_whatever_it_is(self, planned: Callable[..., Plan], model: Find, id: str) -> None:
+        made = planned(model=model(id))
+        assert set(ids(made)) == {id}
+        assert made.chosen is not None
+        assert "asked for" in made.chosen.reason
+
+    @pytest.mark.parametrize(
+        ("task", "expected"),
+        [
+            ("complete", "lfm2.5-1.2b-base"),
+            ("translate", "lfm2-350m-enjp-mt"),
+            ("embed", "lfm2.5-embedding-350m"),
+            ("vision", "lfm2.5-vl-1.6b"),
+            ("extract", "lfm2.5-1.2b-instruct"),
+        ],
+    )
+    def test_each_task_has_its_model(self, planned: Callable[..., Plan], task: str, expected: str) -> None:
+        assert ids(planned(task=task))[0] == expected
+
+    @pytest.mark.parametrize("task", ["chat", "agent", "extract", "rag", "tools"])
+    def test_nothing_deprecated_and_no_starter_is_proposed(self, planned: Callable[..., Plan], task: str) -> None:
+        made = planned(60 * GIB, bandwidth=200e9, task=task)
+        assert "starter" not in ids(made)
+        assert all(one.model.status == "current" for one in made.candidates)
+
+    def test_the_starter_is_advice_where_no_lfm_fits(self, planned: Callable[..., Plan]) -> None:
+        made = planned(host=None, available=512 * MIB + 230 * MIB)
+        assert made.chosen is None
+        (line,) = made.advice
+        assert "edgelfm.load('starter')" in line
+        assert "not a Liquid model" in line
+
+    def test_an_architecture_llama_cpp_does_not_know_is_turned_down(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(model=model("lfm3-1.7b"), backend="llama.cpp")
+        assert made.chosen is None
+        assert made.rejected[0].cause == "unsupported"
+        assert "lfm3" in made.rejected[0].reason
+
+
+class TestWhatGivesWay:
+    def test_context_micro_batch_kv_type_quantization_model_in_that_order(self, planned: Callable[..., Plan]) -> None:
+        """Less and less memory: each step gives up the next thing, and nothing comes back."""
+        levels = []
+        for available in (8 * GIB, *range(1500 * MIB, 700 * MIB, -4 * MIB)):
+            chosen = planned(available, bandwidth=40e9).chosen
+            if chosen is None:
+                break
+            settings = chosen.settings
+            level = (
+                chosen.model.id,
+                chosen.quantization,
+                settings.kv_type.value,
+                settings.micro_batch.value,
+                settings.context.value,
+            )
+            if not levels or levels[-1] != level:
+                levels.append(level)
+        flagship = [level for level in levels if level[0] == "lfm2.5-1.2b-instruct"]
+        assert flagship[0][2:] == ("f16", 256, 8192)
+        assert flagship[-1][2:] == ("q8_0", 64, 1024), "all of it is given up before the model"
+        squeezed = [level for level in flagship if level[4] == 1024]
+        assert [level[2:4] for level in squeezed] == [("f16", 128), ("f16", 64), ("q8_0", 64)]
+        order = list(dict.fromkeys(level[0] for level in levels))
+        assert order == ["lfm2.5-1.2b-instruct", "lfm2.5-350m", "lfm2.5-230m"]
+
+    def test_quantization_gives_way_before_the_model(self, make_match: MakeMatch, planned: Callable[..., Plan]) -> None:
+        match = make_match(quantizations=("Q8_0", "Q4_0"), bandwidth=60e9)
+        roomy, tight = planned(7 * GIB, match=match).chosen, planned(1600 * MIB, match=match).chosen
+        assert roomy is not None
+        assert tight is not None
+        assert (roomy.model.id, roomy.quantization) == ("lfm2.5-1.2b-instruct", "Q8_0")
+        assert (tight.model.id, tight.quantization) == ("lfm2.5-1.2b-instruct", "Q4_0")
+
+    def test_quantization_gives_way_to_speed_too(self, make_match: MakeMatch, planned: Callable[..., Plan]) -> None:
+        match = make_match(quantizations=("Q8_0", "Q4_0"), bandwidth=12e9)
+        chosen = planned(match=match).chosen
+        assert chosen is not None
+        assert (chosen.model.id, chosen.quantization) == ("lfm2.5-1.2b-instruct", "Q4_0")
+
+
+class TestWhatIsFixed:
+    def test_a_context_that_does_not_fit_is_refused_with_one_that_does(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(1450 * MIB, model=model("lfm2.5-1.2b-instruct"), context=32768, quantization="Q4_0")
+        assert made.chosen is None
+        assert made.rejected[0].fix.startswith("use context ")
+
+    def test_a_quantization_that_does_not_fit_is_refused_with_one_that_does(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(1600 * MIB, model=model("lfm2.5-1.2b-instruct"), quantization="F16")
+        assert made.chosen is None
+        assert made.rejected[0].fix.startswith("choose quantization ")
+
+    def test_a_micro_batch_that_does_not_fit_is_refused_with_one_that_does(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(1400 * MIB, model=model("lfm2.5-1.2b-instruct"), quantization="Q4_0", micro_batch=1024)
+        assert made.chosen is None
+        assert made.rejected[0].fix.startswith("use micro_batch ")
+
+    def test_a_named_model_that_does_not_fit_is_refused_with_one_that_does(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(model=model("lfm2-24b-a2b"))
+        assert made.chosen is None
+        nearest = made.rejected[0]
+        assert nearest.short_bytes > 5 * GIB
+        assert "or load lfm2.5-1.2b-instruct, which fits" in nearest.fix
+
+    def test_more_context_than_the_model_supports_is_refused(self, planned: Callable[..., Plan], model: Find) -> None:
+        made = planned(60 * GIB, model=model("lfm2.5-1.2b-instruct"), context=128_000)
+        assert made.chosen is None
+        assert made.rejected[0].cause == "context"
+        assert made.rejected[0].fix == "use context 32768"
+
+    def test_a_long_context_chooses_a_model_that_supports_it(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned(60 * GIB, bandwidth=200e9, context=100_000).chosen
+        assert chosen is not None
+        assert chosen.settings.context.value == 100_000
+        assert chosen.model.architecture is not None
+        assert chosen.model.architecture.context_supported >= 100_000
+
+    def test_a_quantization_that_is_not_published_is_refused_with_those_that_are(
+        self, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        made = planned(model=model("lfm2.5-350m"), quantization="IQ1_S")
+        assert made.chosen is None
+        assert made.rejected[0].cause == "quantization"
+        assert "Q4_0" in made.rejected[0].fix
+
+    def test_threads_asked_for_are_kept(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned(threads=3).chosen
+        assert chosen is not None
+        assert (chosen.settings.threads.value, chosen.settings.threads_prefill.value) == (3, 3)
+
+    def test_a_memory_limit_is_obeyed_and_named_in_the_fix(self, planned: Callable[..., Plan], model: Find) -> None:
+        made = planned(memory_bytes=500 * MIB)
+        assert made.budget.usable_bytes == 500 * MIB
+        assert made.chosen is not None
+        assert made.chosen.memory.total <= 500 * MIB
+        refused = planned(memory_bytes=500 * MIB, model=model("lfm2.5-1.2b-instruct"))
+        assert refused.chosen is None
+        assert refused.rejected[0].fix.startswith("allow ")
+
+    def test_no_more_memory_is_allowed_than_there_is(self, planned: Callable[..., Plan]) -> None:
+        assert planned(2 * GIB, memory_bytes=64 * GIB).budget.usable_bytes == 2 * GIB
+
+
+class TestGpu:
+    def test_unified_memory_is_counted_once(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        made = planned(host=make_host(5 * GIB, gpus=(ORIN,), build=("CUDA",)), bandwidth=60e9)
+        chosen = made.chosen
+        assert chosen is not None
+        assert made.budget.gpu_bytes is None
+        assert made.budget.usable_bytes == 5 * GIB - 512 * MIB
+        assert chosen.settings.gpu_layers.value == 17
+        assert chosen.memory.on("gpu") == 0
+        assert chosen.memory.total <= made.budget.usable_bytes
+
+    def test_a_driver_that_allows_less_than_is_free_is_obeyed(
+        self, make_host: MakeHost, planned: Callable[..., Plan]
+    ) -> None:
+        small = replace(APPLE, memory_total_bytes=600 * MIB)
+        made = planned(host=make_host(5 * GIB, gpus=(small,), build=("Metal",)), bandwidth=60e9)
+        assert made.chosen is not None
+        assert made.chosen.model.id == "lfm2.5-1.2b-instruct"
+        assert made.chosen.settings.gpu_layers.value == 0, "too big for what Metal allows, so on the CPU"
+
+    def test_a_discrete_gpu_has_its_own_budget(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        made = planned(host=make_host(7 * GIB, gpus=(rtx(8 * GIB),), build=("CUDA",)))
+        chosen = made.chosen
+        assert chosen is not None
+        assert made.budget.gpu_bytes is not None
+        assert chosen.settings.gpu_layers.value == 17
+        assert 0 < chosen.memory.on("gpu") <= made.budget.gpu_bytes
+        assert chosen.memory.on("host") < 400 * MIB
+        assert chosen.decode.grade == "unknown"
+
+    def test_what_a_discrete_gpu_has_no_room_for_runs_on_the_cpu(
+        self, make_host: MakeHost, planned: Callable[..., Plan]
+    ) -> None:
+        chosen = planned(host=make_host(7 * GIB, gpus=(rtx(900 * MIB),), build=("CUDA",)), context=4096).chosen
+        assert chosen is not None
+        assert chosen.settings.gpu_layers.value == 0
+        assert "does not fit into the memory of the RTX" in chosen.settings.gpu_layers.reason
+        assert chosen.decode.low is not None, "main memory's bandwidth is known"
+
+    def test_an_idle_gpu_is_named_with_the_command(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        made = planned(host=make_host(7 * GIB, gpus=(rtx(8 * GIB),), build=("AVX2",)))
+        assert any("-DGGML_CUDA=on" in line for line in made.advice)
+        assert made.chosen is not None
+        assert made.chosen.settings.gpu_layers.value == 0
+
+
+class TestBackends:
+    APPLE_FIRST = ("mlx", "llama.cpp")
+
+    def test_mlx_comes_first_where_it_is_installed(
+        self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
+    ) -> None:
+        made = planned(
+            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",), mlx=True),
+            match=make_match(backends=self.APPLE_FIRST, bandwidth=120e9),
+            drivable={"mlx", "llama.cpp"},
+        )
+        chosen = made.chosen
+        assert chosen is not None
+        assert (chosen.backend, chosen.quantization, chosen.model.id) == ("mlx", "4bit", "lfm2.5-1.2b-instruct")
+        assert chosen.settings.gpu_layers.value == 17
+        assert made.candidates[1].backend == "llama.cpp"
+
+    def test_where_mlx_is_missing_the_advice_is_to_install_it(
+        self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
+    ) -> None:
+        made = planned(
+            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",)),
+            match=make_match(backends=self.APPLE_FIRST, bandwidth=120e9),
+            drivable={"mlx", "llama.cpp"},
+        )
+        assert made.chosen is not None
+        assert made.chosen.backend == "llama.cpp"
+        assert any("pip install 'edgelfm[mlx]'" in line and "unknown" in line for line in made.advice)
+        no = next(one for one in made.rejected if one.backend == "mlx")
+        assert (no.cause, no.fix) == ("backend", "pip install 'edgelfm[mlx]'")
+
+    def test_what_a_missing_backend_would_gain_is_told_where_somebody_published_it(
+        self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
+    ) -> None:
+        published = SpeedReference("lfm2.5-1.2b-instruct", "8bit", "MLX 0.30", 200.0, None, "a blog")
+        made = planned(
+            host=make_host(12 * GIB),
+            match=make_match(backends=self.APPLE_FIRST, references=(published,)),
+            drivable={"mlx", "llama.cpp"},
+        )
+        assert any("200 tokens/s" in line and "a blog" in line for line in made.advice)
+        assert made.chosen is not None
+        assert made.chosen.references[0].decode == 200.0
+
+    def test_a_backend_this_version_cannot_open_is_turned_down_even_if_installed(
+        self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
+    ) -> None:
+        made = planned(host=make_host(12 * GIB, mlx=True), match=make_match(backends=self.APPLE_FIRST))
+        no = next(one for one in made.rejected if one.backend == "mlx")
+        assert "cannot open mlx" in no.reason
+        assert no.fix == "use backend='llama.cpp'"
+        assert made.chosen is not None
+        assert made.chosen.backend == "llama.cpp"
+
+    def test_a_backend_asked_for_is_never_exchanged(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        made = planned(host=make_host(12 * GIB), backend="mlx", drivable={"mlx", "llama.cpp"})
+        assert made.chosen is None
+        assert made.rejected[0].fix == "pip install 'edgelfm[mlx]'"
+
+    def test_without_any_runtime_the_plan_says_what_would_run_after_which_command(
+        self, make_host: MakeHost, planned: Callable[..., Plan]
+    ) -> None:
+        made = planned(host=make_host(7 * GIB, build=None))
+        assert made.chosen is None
+        (no,) = made.rejected
+        assert (no.model, no.quantization, no.fix) == ("lfm2.5-1.2b-instruct", "Q4_0", "pip install 'edgelfm[llama]'")
+        assert "llama.cpp is not installed" in no.reason
+        assert "would fit here" in no.reason
+
+
+class TestDisk:
+    def test_what_the_disk_has_no_room_for_is_refused(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        made = planned(host=make_host(7 * GIB, disk_free=400 * MIB))
+        assert made.chosen is not None
+        assert made.chosen.model.id == "lfm2.5-350m"
+        no = next(one for one in made.rejected if one.model == "lfm2.5-1.2b-instruct")
+        assert no.cause == "disk"
+        assert no.fix == "free 270 MiB of disk"
+
+    def test_what_is_on_the_disk_already_needs_no_room(
+        self, make_host: MakeHost, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        here = next(one for one in model("lfm2.5-1.2b-instruct").artifacts if one.quantization == "Q4_0")
+        made = planned(host=make_host(7 * GIB, disk_free=0), on_disk=frozenset({here}))
+        assert ids(made)[0] == "lfm2.5-1.2b-instruct"
+
+    def test_a_local_file_needs_no_room_and_its_command_names_its_path(
+        self, make_host: MakeHost, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        file = Artifact("llama.cpp", "Q4_0", "", (File("mine.gguf", bytes=700_000_000),), path="/home/me/mine.gguf")
+        mine = replace(model("lfm2.5-1.2b-instruct"), id="mine", artifacts=(file,))
+        chosen = planned(host=make_host(7 * GIB, disk_free=0), model=mine).chosen
+        assert chosen is not None
+        assert chosen.load_command.startswith('edgelfm.load("/home/me/mine.gguf", ')
+
+
+class TestSettings:
+    def test_repacked_weights_are_read_not_mapped(self, planned: Callable[..., Plan], model: Find) -> None:
+        by_quantization = {one.quantization: one for one in planned(model=model("lfm2.5-1.2b-instruct")).candidates}
+        assert by_quantization["Q4_0"].settings.mmap.value is False
+        assert by_quantization["Q4_0"].memory.part("mapped copy") == 0
+        assert by_quantization["F16"].settings.mmap.value is True
+
+    def test_a_cpu_that_repacks_nothing_maps(self, make_host: MakeHost, planned: Callable[..., Plan]) -> None:
+        old = make_host(2 * GIB, cpu=Cpu(logical_cores=4, physical_cores=4, features=("neon",)), build=("NEON",))
+        chosen = planned(host=old, bandwidth=4e9).chosen
+        assert chosen is not None
+        assert chosen.settings.mmap.value is True
+
+    def test_flash_attention_says_what_it_saves(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned().chosen
+        assert chosen is not None
+        assert chosen.settings.flash_attention.value is True
+        assert "saves" in chosen.settings.flash_attention.reason
+        assert "MiB" in chosen.settings.flash_attention.reason
+
+    def test_the_micro_batch_is_explained_with_both_sizes(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned(3 * GIB).chosen
+        assert chosen is not None
+        assert chosen.settings.micro_batch.value == 128
+        assert chosen.settings.micro_batch.reason.count("MiB") >= 2
+
+    def test_every_decision_has_a_reason(self, planned: Callable[..., Plan]) -> None:
+        for one in planned(60 * GIB, bandwidth=200e9).candidates:
+            for name in one.settings.__dataclass_fields__:
+                assert getattr(one.settings, name).reason, (one.model.id, name)
+
+    def test_the_load_command_gives_exactly_the_candidate(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned().chosen
+        assert chosen is not None
+        assert chosen.load_command == (
+            'edgelfm.load("lfm2.5-1.2b-instruct", backend="llama.cpp", quantization="Q4_0", context=8192)'
+        )
+
+    def test_projectors_are_part_of_the_bill(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned(task="vision").chosen
+        assert chosen is not None
+        assert chosen.memory.part("companions") == 583_109_888
+
+
+def test_rejections_come_nearest_first(planned: Callable[..., Plan]) -> None:
+    short = [one.short_bytes for one in planned(GIB).rejected if one.cause == "memory"]
+    assert short
+    assert short == sorted(short)
+    assert all(figure > 0 for figure in short)
