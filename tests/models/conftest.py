@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,8 @@ import pytest
 
 from edgelfm.errors import RemoteFileMissing
 from edgelfm.models.catalog import Catalog, load
+from edgelfm.models.hub_settings import Patience
+from tests.local_hub import LocalHub
 from tests.tiny import write_tiny_lfm2
 
 
@@ -76,3 +78,28 @@ def publish(folder_hub: FolderHub) -> Callable[..., None]:
         path.write_bytes(content)
 
     return put
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A Hub on loopback, an empty cache, no token and no licence shown yet: all by environment, as people set them."""
+    import huggingface_hub
+
+    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("EDGELFM_ACCEPT_LICENSE", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("EDGELFM_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    monkeypatch.delenv("HF_TOKEN_PATH", raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    with LocalHub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        yield running
+        huggingface_hub.close_session()
+
+
+@pytest.fixture
+def brief() -> Patience:
+    """Waits of hundredths of a second, so that the tests of retries are quick."""
+    return Patience(connect=2, stall=0.3, attempts=4, first_wait=0.01, longest_wait=0.02, longest_retry_after=5)
