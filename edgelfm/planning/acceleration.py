@@ -75,8 +75,12 @@ def acceleration(host: Host) -> Acceleration:
     idle = [gpu for gpu in host.gpus if gpu.usable and gpu.vendor in INTERFACES]
     if idle:
         gpu = max(idle, key=lambda one: (not one.unified, one.memory_total_bytes or 0))
-        reason = f"llama.cpp is built without support for the {gpu.name}" if build else "llama.cpp is not installed"
-        return Acceleration(None, "", reason, _advice(host, gpu, rebuild=bool(build)))
+        if build:
+            reason = f"llama.cpp is built without support for the {gpu.name}"
+            return Acceleration(None, "", reason, _advice(host, gpu, rebuild=True))
+        # Where nothing is installed yet, the plain wheel comes first; only a card of its own is worth a build at once.
+        first_step = "" if gpu.unified and gpu.vendor != "nvidia" else _advice(host, gpu, rebuild=False)
+        return Acceleration(None, "", "llama.cpp is not installed", first_step)
     if host.gpus:
         gpu = host.gpus[0]
         return Acceleration(None, "", f"the {gpu.name} cannot be used: {gpu.reason or 'no driver answers'}")

@@ -57,7 +57,9 @@ class Way:
             types, tied = situation.repacked_types, sizes.architecture.tied_embeddings
             repacked = repacked_bytes(sizes.tensors, types)
             copied = copied_bytes(sizes.tensors, types, tied=tied)
-        mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
+        mmap = Decision(False, f"{artifact.backend} reads its files in its own way")
+        if artifact.backend == "llama.cpp":
+            mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
         layers = sizes.architecture.layers + 1 if offloaded else 0
         return cls(situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap)
 
@@ -115,9 +117,6 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
     supported, advertised = measured.architecture.context_supported, measured.architecture.context_advertised
     if request.context is not None and supported and request.context > supported:
         return rejections.unsupported_context(entry, artifact, request.context, supported, advertised)
-    free = situation.host.disk.free_bytes
-    if free is not None and measured.download > free and _must_download(situation, artifact):
-        return rejections.no_disk(entry, artifact, measured.download, free)
     rungs = ladder(request, situation.budget, supported)
     on_gpu = artifact.backend == "llama.cpp" and situation.accelerator.gpu is not None
     way = Way.of(situation, entry, artifact, measured, offloaded=on_gpu)
@@ -128,6 +127,9 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
     if found is None:
         needed = way.memory(rungs[-1]).on("host")
         return rejections.too_big(entry, artifact, needed, situation.budget, _memory_fix(way, rungs[-1], needed))
+    free = situation.host.disk.free_bytes
+    if free is not None and measured.download > free and _must_download(situation, artifact):
+        return rejections.no_disk(entry, artifact, measured.download, free)
     return _candidate(way, *found)
 
 

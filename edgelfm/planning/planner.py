@@ -62,15 +62,27 @@ def plan(
     ranked = rank((one for one in found if not thinks_unasked(one.model, request)), backends)
     if not ranked and request.model is not None:
         turned_down = _with_smaller_model(here, turned_down, drivable)
+    instead = _instead(eligible[0], ranked, turned_down) if eligible and ranked else ""
     return Plan(
         host=host,
         match=match,
         request=request,
         budget=here.budget,
-        candidates=tuple(replace(one, reason=reason(one, ranked[0], request)) for one in ranked),
+        candidates=tuple(replace(one, reason=reason(one, ranked[0], request, instead)) for one in ranked),
         rejected=tuple(sorted(turned_down, key=rejections.closeness)),
         advice=tuple(advice(here, ranked, backends, drivable)),
     )
+
+
+def _instead(wanted: ModelEntry, ranked: Sequence[Candidate], turned_down: Sequence[Rejected]) -> str:
+    """Why the model that people come for was passed over, if it was."""
+    if ranked[0].model.id == wanted.id:
+        return ""
+    slower = next((one for one in ranked if one.model.id == wanted.id), None)
+    if slower is not None:
+        return f"; {wanted.name} would give about {midpoint(slower.decode) or 0:.1f}"
+    no = next((one for one in turned_down if one.model == wanted.id and one.cause != "unsupported"), None)
+    return f"; {wanted.name}: {no.reason}" if no is not None else ""
 
 
 def _backends(here: Situation) -> tuple[str, ...]:

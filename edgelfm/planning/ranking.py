@@ -72,8 +72,11 @@ def rank(candidates: Iterable[Candidate], backends: Sequence[str]) -> list[Candi
     return sorted(candidates, key=key)
 
 
-def reason(candidate: Candidate, first: Candidate, request: Request) -> str:
-    """Why `candidate` stands where it stands, `first` being the one that was chosen."""
+def reason(candidate: Candidate, first: Candidate, request: Request, instead: str = "") -> str:
+    """Why `candidate` stands where it stands, `first` being the one that was chosen.
+
+    `instead` says which model it stands in for, and why that one was passed over.
+    """
     pace = midpoint(candidate.decode)
     speed = "speed unknown" if pace is None else f"about {pace:.0f} tokens/s"
     slow = not comfortable(candidate.decode)
@@ -83,8 +86,8 @@ def reason(candidate: Candidate, first: Candidate, request: Request) -> str:
         if request.model is not None:
             return f"the model asked for; {speed}"
         if slow:
-            return f"the fastest that fits; {speed}"
-        return f"the first choice for {request.task} among those that run well here; {speed}"
+            return f"the fastest that fits; {speed}{instead}"
+        return f"the first choice for {request.task} among those that run well here; {speed}{instead}"
     if slow:
         return speed
     verdict = "fits, speed unknown" if pace is None else "runs well too"

@@ -65,6 +65,10 @@ def test_without_llama_cpp_the_advice_installs_it_with_the_gpu(make_host: MakeHo
     assert "CMAKE_ARGS='-DGGML_NATIVE=on -DGGML_CUDA=on' pip install 'edgelfm[llama]'" in found.advice
 
 
+def test_without_llama_cpp_an_integrated_gpu_is_no_reason_to_compile(make_host: MakeHost) -> None:
+    assert not acceleration(make_host(gpus=(RADEON,), build=None)).advice
+
+
 def test_on_windows_the_command_is_for_powershell(make_host: MakeHost) -> None:
     assert "$env:CMAKE_ARGS='" in acceleration(make_host(gpus=(RTX,), system="windows")).advice
 
