@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -38,10 +39,10 @@ def describe_arm(blocks: Iterable[Mapping[str, str]]) -> tuple[str, str]:
 
 
 def _identity(block: Mapping[str, str]) -> tuple[int, int] | None:
-    try:
-        return int(block["CPU implementer"], 16), int(block["CPU part"], 16)
-    except (KeyError, ValueError):
+    numbers = [block.get(name, "") for name in ("CPU implementer", "CPU part")]
+    if not all(re.fullmatch("0x[0-9a-f]{1,8}", number) for number in numbers):
         return None
+    return int(numbers[0], 16), int(numbers[1], 16)
 
 
 def _name(implementer: int, part: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from .arm_cores import describe_arm
 from .cgroups import Limits
 from .cpu_features import WINDOWS_NUMBERS, linux_features, macos_features, windows_features
 from .cpu_topology import read_topology
 from .host import Architecture, Cpu
-from .machine import Machine
+from .machine import Machine, parse_int
 from .macos import sysctl, sysctl_int
 from .system import architecture_of, system_of
 from .windows import processor_values
@@ -39,12 +41,8 @@ def parse_cpuinfo(text: str) -> list[dict[str, str]]:
 
 def count_cores(blocks: list[dict[str, str]]) -> int | None:
     """Physical cores by /proc/cpuinfo alone: cores a package times packages. None on Arm, which does not say."""
-    packages = {
-        block.get("physical id", "0"): int(block["cpu cores"])
-        for block in blocks
-        if block.get("cpu cores", "").isascii() and block.get("cpu cores", "").isdigit()
-    }
-    return sum(packages.values()) or None
+    packages = {block.get("physical id", "0"): parse_int(block.get("cpu cores", "")) for block in blocks}
+    return sum(cores for cores in packages.values() if cores and cores > 0) or None
 
 
 def _linux(machine: Machine, architecture: Architecture, limits: Limits) -> Cpu:
@@ -103,6 +101,6 @@ def _windows(machine: Machine, architecture: Architecture) -> Cpu:
         physical_cores=physical,
         performance_cores=physical,
         affinity=len(machine.facts.affinity) if machine.facts.affinity is not None else None,
-        max_hz=int(megahertz, 16) * 10**6 if megahertz.startswith("0x") else None,
+        max_hz=int(megahertz, 16) * 10**6 if re.fullmatch("0x[0-9a-fA-F]{1,8}", megahertz) else None,
         features=windows_features(machine.processor_features(WINDOWS_NUMBERS), architecture),
     )

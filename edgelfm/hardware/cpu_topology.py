@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from .machine import Machine
+from .machine import Machine, parse_int
 
 # A core counts as fast from this share of the best one's capacity or clock. Favoured cores of one cluster differ by a
 # few percent (Intel Turbo Boost Max 3.0); an efficiency core stays below 0.72 (Zen 5c 0.64, Gracemont 0.70).
 _FAST_SHARE = 0.75
+_MOST = 8192  # processors a Linux kernel can be configured for (CONFIG_NR_CPUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,8 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
-        if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
-            return ()
-        begin, end = int(first), int(last or first)
-        if end - begin > 65536:
+        begin, end = parse_int(first), parse_int(last if dash else first)
+        if begin is None or end is None or begin < 0 or end - begin > _MOST or len(numbers) > _MOST:
             return ()
         numbers.extend(range(begin, end + 1))
     return tuple(numbers)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .machine import Access, Counters, Facts, Machine, NvidiaDevice, Output
 
@@ -100,7 +103,9 @@ class LiveMachine(Machine):
 
     def nvidia_devices(self) -> tuple[NvidiaDevice, ...] | None:
         try:
-            import pynvml
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an old package of the same name warns that it is old
+                import pynvml
         except ImportError:
             return None
         try:
@@ -119,21 +124,20 @@ class LiveMachine(Machine):
             pynvml.nvmlShutdown()
 
 
-def _nvml_device(pynvml: object, index: int, driver: str) -> NvidiaDevice:
-    nvml = pynvml  # typed as object: the binding ships no type information
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)  # type: ignore[attr-defined]
+def _nvml_device(nvml: Any, index: int, driver: str) -> NvidiaDevice:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
     try:
-        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)  # type: ignore[attr-defined]
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
         capability = f"{major}.{minor}"
-    except nvml.NVMLError:  # type: ignore[attr-defined]
+    except nvml.NVMLError:
         capability = ""
-    try:
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)  # type: ignore[attr-defined]
+    total: int | None = None
+    free: int | None = None
+    # NOT_SUPPORTED is how the driver says that this GPU has no memory of its own.
+    with contextlib.suppress(nvml.NVMLError):
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         total, free = int(memory.total), int(memory.free)
-    except nvml.NVMLError:  # type: ignore[attr-defined]
-        # NOT_SUPPORTED is how the driver says that this GPU has no memory of its own.
-        total, free = None, None
-    return NvidiaDevice(_text(nvml.nvmlDeviceGetName(handle)), driver, capability, total, free)  # type: ignore[attr-defined]
+    return NvidiaDevice(_text(nvml.nvmlDeviceGetName(handle)), driver, capability, total, free)
 
 
 def _text(value: bytes | str) -> str:

@@ -18,6 +18,11 @@ _READ_LIMIT = 4 * 1024**2  # bytes; /proc/cpuinfo of a 512-thread server stays b
 _READ_STEP = 64 * 1024  # the kernel refuses to read a file of /proc/sys in steps of 4 MiB
 
 
+def parse_int(text: str) -> int | None:
+    """A decimal number that fits 64 bits and has nothing beside it but space, or None."""
+    return int(text) if re.fullmatch(r"\s*-?\d{1,19}\s*", text, re.ASCII) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the interpreter knows of the machine without reading a file."""
@@ -112,8 +117,7 @@ class Machine:
 
     def read_int(self, path: str) -> int | None:
         """A file that holds one decimal number, or None."""
-        text = self.read(path)
-        return int(text) if text and re.fullmatch(r"\s*-?\d{1,20}\s*", text, re.ASCII) else None
+        return parse_int(self.read(path) or "")
 
     def glob(self, pattern: str) -> list[str]:
         """Paths that match, sorted; numbers in them count as numbers, so `cpu10` follows `cpu9`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .machine import Machine
+from .machine import Machine, parse_int
 
 
 def sysctl(machine: Machine) -> dict[str, str]:
@@ -18,8 +18,7 @@ def sysctl(machine: Machine) -> dict[str, str]:
 
 def sysctl_int(values: dict[str, str], name: str) -> int | None:
     """One value as a number."""
-    text = values.get(name, "")
-    return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) else None
+    return parse_int(values.get(name, ""))
 
 
 def parse_sysctl(text: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ they are recognised, not by a list of names.
 from __future__ import annotations
 
 from .host import Board, Gpu, Memory
-from .machine import Machine, NvidiaDevice
+from .machine import Machine, NvidiaDevice, parse_int
 
 MIB = 1024**2
 
@@ -37,7 +37,7 @@ def parse_query(text: str) -> tuple[NvidiaDevice, ...]:
     for line in text.splitlines():
         columns = [column.strip() for column in line.rsplit(",", 4)]
         if len(columns) == 5 and columns[0]:
-            total, free = (int(text) * MIB if text.isascii() and text.isdigit() else None for text in columns[3:])
+            total, free = (None if size is None else size * MIB for size in map(parse_int, columns[3:]))
             capability = columns[2] if columns[2].replace(".", "").isdigit() else ""
             devices.append(NvidiaDevice(columns[0], columns[1], capability, total, free))
     return tuple(devices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .host import Architecture, OperatingSystem, System
-from .machine import Facts, Machine
+from .machine import Facts, Machine, parse_int
 
 _SYSTEMS: dict[str, System] = {"Linux": "linux", "Darwin": "darwin", "Windows": "windows"}
 _CGROUP_WORDS = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("lxc", "lxc"))
@@ -66,8 +66,8 @@ def _distribution(machine: Machine, system: System) -> str:
         return f"macOS {machine.facts.version}".strip()
     if system == "windows":
         # Windows 11 still calls itself 10; its builds begin at 22000.
-        build = machine.facts.version.rpartition(".")[2]
-        return "Windows 11" if build.isascii() and build.isdigit() and int(build) >= 22000 else "Windows 10"
+        build = parse_int(machine.facts.version.rpartition(".")[2])
+        return "Windows 11" if build is not None and build >= 22000 else "Windows 10"
     text = machine.read("/etc/os-release") or machine.read("/usr/lib/os-release") or ""
     return parse_os_release(text)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from edgelfm.hardware import inspect
-from edgelfm.hardware.machine import Machine
+from edgelfm.hardware.machine import Machine, NvidiaDevice
 
 MIB = 1024**2
 V1_MEMORY = Path("/sys/fs/cgroup/memory")
@@ -63,6 +64,33 @@ def test_commands_that_give_no_answer(command: tuple[str, ...]) -> None:
     assert machine.run(*command, timeout=0.2) is None
     # That a program is not there is an answer; that it hangs is a refusal, and the reason is kept.
     assert bool(machine.refusals) == (command[0] == sys.executable)
+
+
+class Nvml(types.ModuleType):
+    """NVIDIA's binding as it answers for a discrete card and for a GPU that shares main memory."""
+
+    class NVMLError(Exception): ...
+
+    nvmlInit = nvmlShutdown = staticmethod(lambda: None)
+    nvmlSystemGetDriverVersion = staticmethod(lambda: b"580.82")  # bytes in old versions, text in new ones
+    nvmlDeviceGetCount = staticmethod(lambda: 2)
+    nvmlDeviceGetHandleByIndex = staticmethod(lambda index: index)
+    nvmlDeviceGetName = staticmethod(lambda handle: ("NVIDIA GeForce RTX 4090", "NVIDIA GB10")[handle])
+    nvmlDeviceGetCudaComputeCapability = staticmethod(lambda handle: ((8, 9), (12, 1))[handle])
+
+    @classmethod
+    def nvmlDeviceGetMemoryInfo(cls, handle: int) -> types.SimpleNamespace:
+        if handle == 1:
+            raise cls.NVMLError("Not Supported")
+        return types.SimpleNamespace(total=24 * 1024 * MIB, free=23 * 1024 * MIB)
+
+
+def test_gpus_as_nvml_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml("pynvml"))
+    assert Machine.here().nvidia_devices() == (
+        NvidiaDevice("NVIDIA GeForce RTX 4090", "580.82", "8.9", 24 * 1024 * MIB, 23 * 1024 * MIB),
+        NvidiaDevice("NVIDIA GB10", "580.82", "12.1", None, None),
+    )
 
 
 def test_importing_the_package_stays_light() -> None:
