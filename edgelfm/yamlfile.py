@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from .errors import EdgelfmError
 
@@ -32,9 +33,17 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Strict(BaseModel):
-    """A schema that takes no unknown key and converts no type. Use `list`, not `tuple`, for sequences."""
+    """A schema that takes no unknown key and no empty one, and converts no type. Use `list` for sequences."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, given: Any) -> Any:
+        # An empty value is a line that somebody did not finish; even an optional key is then left out.
+        if given is None:
+            raise PydanticCustomError("empty", "is empty")
+        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,10 @@ def read_yaml(path: Path, schema: type[T], error: type[EdgelfmError]) -> T:
 
 
 def check_yaml(path: Path, schema: type[T]) -> tuple[T | None, list[Problem]]:
-    """The validated content of `path` and no problem, or None and everything that is wrong, in the order of lines."""
+    """The validated content of `path` and no problem, or None and everything that is wrong.
+
+    Problems are in the order of lines, but keys that are missing come last: often one above is that key, misspelled.
+    """
     document = _Document(str(path))
     try:
         data = document.parse(_text(path))
@@ -71,15 +83,17 @@ def check_yaml(path: Path, schema: type[T]) -> tuple[T | None, list[Problem]]:
     except _Malformed as broken:
         return None, [broken.problem]
     except ValidationError as invalid:
-        problems = [document.explain(dict(item), schema) for item in invalid.errors(include_url=False)]
-        return None, sorted(problems, key=lambda problem: problem.line)
+        told = [(item["type"], document.explain(dict(item), schema)) for item in invalid.errors(include_url=False)]
+        told.sort(key=lambda pair: (pair[0] == "missing", pair[1].line))
+        return None, [problem for _, problem in told]
 
 
 def yaml_files(folder: Path) -> list[Path]:
     """The YAML files directly in `folder`, by name; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    found = (path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    return sorted(found, key=lambda path: (path.stem, path.suffix))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -207,6 +221,8 @@ def _words(item: dict[str, Any], key: str, known: list[str], at: Location) -> tu
         return f"{subject} is not known{did_you_mean(str(at[-1]), known)}", f"use one of: {', '.join(sorted(known))}"
     if kind == "missing":
         return f"{subject} is missing", f"add it: {item['loc'][-1]}: ..."
+    if kind == "empty":
+        return f"{subject} is empty", "give it a value, or leave it out"
     if kind == "literal_error":
         allowed = [part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
         near = did_you_mean(given, allowed) if isinstance(given, str) else ""
@@ -236,7 +252,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is None:
-        return "empty"
+        return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, (str, int, float)) else str(value)
