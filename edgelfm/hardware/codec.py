@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import HostFileError
 from .host import SCHEMA, Host
 
-_REWRITE = "write it anew on that machine with: edgelfm doctor --json > host.json"
+_REWRITE = "write it anew on that machine with: edgelfm doctor --save host.json"
 
 
 def dump(host: Host) -> str:

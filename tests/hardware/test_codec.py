@@ -36,9 +36,9 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("damage", "message", "hint"),
     [
-        (change("schema", 2), "pi.json: schema 2, this version reads schema 1", "edgelfm doctor --json"),
-        (change("schema", None), "no schema number", "edgelfm doctor --json"),
-        (change("schema", True), "schema True", "edgelfm doctor --json"),
+        (change("schema", 2), "pi.json: schema 2, this version reads schema 1", "edgelfm doctor --save"),
+        (change("schema", None), "no schema number", "edgelfm doctor --save"),
+        (change("schema", True), "schema True", "edgelfm doctor --save"),
         (
             change("memory.total_bytes", "8 GB"),
             "pi.json: memory.total_bytes: Input should be a valid integer",
