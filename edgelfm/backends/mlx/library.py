@@ -44,4 +44,8 @@ def library() -> Library:
         raise BackendError(f"MLX is installed but its library does not load: {error}", hint=_HINT) from error
     except ValueError as error:  # setting the limit of open files, where the system allows fewer than mlx-lm wants
         raise BackendError(f"mlx-lm cannot be imported: {error}", hint="ulimit -Hn 4096, then start again") from error
+    if mlx.core.default_device() == mlx.core.cpu:
+        # On CPUs MLX fuses operations by running a C++ compiler, which takes seconds or is not there, and loads the
+        # outcome from a folder in /tmp that anybody can write to. Decoding is no slower without.
+        mlx.core.disable_compile()
     return Library(mlx.core, mlx.utils, mlx_lm.utils, mlx_lm.models.cache)

@@ -149,6 +149,6 @@ class MlxSession(TokenwiseSession):
         self._interrupted = True
 
     def _free(self) -> None:
-        self._state.caches.clear()
-        self._model = self._state = self._logits = None
+        self._model = self._logits = None
+        del self._state
         self._mx.clear_cache()

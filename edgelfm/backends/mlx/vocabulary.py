@@ -26,11 +26,11 @@ class Vocabulary:
         source = read_json(path)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001  (the library raises nothing narrower)
+        except Exception as error:  # the library raises nothing narrower
             raise ModelFileError(f"{path}: {error}", hint="download the model again: `edgelfm pull <model>`") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._added = {int(token["id"]): str(token["content"]) for token in source.get("added_tokens") or ()}
+        self._added = {id_: added.content for id_, added in self._tokenizer.get_added_tokens_decoder().items()}
         self._spelling = _spelling(source.get("decoder"))
         if self._spelling is None:
             raise ModelFileError(
