@@ -40,7 +40,12 @@ def bill(
     if copied_bytes:
         extra.append(MemoryPart("output head", copied_bytes, "estimated", "the tied embedding again, repacked"))
     if sizes.companions:
-        extra.append(MemoryPart("companions", sizes.companions, "estimated", "projector, vocoder or tokenizer files"))
+        note = "projector, vocoder or tokenizer files"
+        if sizes.companions_bounded:
+            note += "; not all of their sizes are published"
+        extra.append(
+            MemoryPart("companions", sizes.companions, "unknown" if sizes.companions_bounded else "estimated", note)
+        )
     if not sizes.note and not extra:
         return estimate
     weights = [part for part in estimate.parts if part.name == "weights"]

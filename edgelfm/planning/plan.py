@@ -169,7 +169,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        from .show import plan_dict
+        from .plain import plan_dict
 
         return plan_dict(self)
 

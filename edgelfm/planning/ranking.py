@@ -87,13 +87,14 @@ def reason(candidate: Candidate, first: Candidate, request: Request, instead: st
             return f"the model asked for; {speed}"
         if slow:
             return f"the fastest that fits; {speed}{instead}"
-        return f"the first choice for {request.task} among those that run well here; {speed}{instead}"
+        which = "fit" if pace is None else "run well"
+        return f"the first choice for {request.task} among those that {which} here; {speed}{instead}"
     if slow:
         return speed
-    verdict = "fits, speed unknown" if pace is None else "runs well too"
+    verdict = "fits" if pace is None else "runs well"
     if candidate.model.id == first.model.id:
-        return f"{verdict}; this profile prefers {first.quantization} on {first.backend}"
-    return f"{verdict}; less asked for in {request.task} than {first.model.name}"
+        return f"{verdict}; the profile prefers {first.quantization} on {first.backend}"
+    return f"{verdict}; less asked for in {request.task}"
 
 
 def _pace(candidate: Candidate) -> float:

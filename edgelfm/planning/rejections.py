@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 
 from ..errors import DoesNotFit, PlanningError
 from ..hardware.host import Host
@@ -91,7 +92,7 @@ def unasked_thinking(candidate: Candidate, seconds: float | None) -> Rejected:
         candidate.backend,
         candidate.quantization,
         f"always thinks before it answers{wait}",
-        f"ask for it by name, edgelfm.load({candidate.model.id!r}), or plan with task='reason'",
+        f"edgelfm.load({candidate.model.id!r}), or task='reason'",
         0,
         "task",
     )
@@ -144,4 +145,4 @@ def _rounded(count: int) -> str:
     """Rounded up, so that doing what it says is enough: `300 MiB`, `1.4 GiB`."""
     if round_up(count, 10 * MIB) < 1000 * MIB:
         return f"{round_up(count, 10 * MIB) // MIB} MiB"
-    return f"{round_up(count, GIB // 10) / GIB:.1f} GiB"
+    return f"{ceil(count / GIB * 10) / 10} GiB"

@@ -24,6 +24,8 @@ BITS = {
     "mxfp4": 4.3, "mxfp8": 8.3, "nvfp4": 4.6, "q4": 8.2, "q8": 11.7, "int4": 5.5, "int8": 9.0,
 }  # fmt: skip
 WIDEST = 16.0
+#: Stands in for companions of unpublished size: the largest published is the projector of LFM2.5-VL-1.6B, 583 MB.
+LARGEST_COMPANION = 600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Sizes:
     weights: int
     read: int  # weights read per token
     companions: int  # projector, vocoder and the like, loaded beside the weights
+    companions_bounded: bool  # the size of one of them is not published
     download: int  # all files
     grade: Grade  # "measured" stands for counted to the byte
     note: str
@@ -46,7 +49,7 @@ def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) 
     published = (
         sum(file.bytes or 0 for file in artifact.files if file.role == "weights") if _complete(artifact) else None
     )
-    companions = sum(file.bytes or 0 for file in artifact.files if file.role != "weights")
+    companions, bounded = _companions(entry, artifact)
     architecture, note = entry.architecture, ""
     grade: Grade = "measured"
     if architecture is None:
@@ -71,7 +74,7 @@ def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) 
         grade = "estimated"
         note = note or ("size of the files" if published is not None else "bits per weight times parameters")
     download = (published if published is not None else weights) + companions if main is not None else 0
-    return Sizes(architecture, tensors, weights, read, companions, download, grade, note)
+    return Sizes(architecture, tensors, weights, read, companions, bounded, download, grade, note)
 
 
 def stand_in(entry: ModelEntry, catalog: Sequence[ModelEntry]) -> Architecture | None:
@@ -88,6 +91,15 @@ def stand_in(entry: ModelEntry, catalog: Sequence[ModelEntry]) -> Architecture |
         if other.parameters >= entry.parameters and set(other.tasks).intersection(entry.tasks)
     ]
     return min(larger, key=lambda pair: pair[0])[1] if larger else None
+
+
+def _companions(entry: ModelEntry, artifact: Artifact) -> tuple[int, bool]:
+    """Bytes of the files beside the weights, and whether an unpublished size among them had to be bounded."""
+    sizes = [file.bytes for file in artifact.files if file.role != "weights"]
+    if artifact.backend == "llama.cpp" and "image" in entry.modalities and artifact.file("projector") is None:
+        sizes.append(None)
+    bounded = None in sizes
+    return sum(size or 0 for size in sizes) + (LARGEST_COMPANION if bounded else 0), bounded
 
 
 def _complete(artifact: Artifact) -> bool:

@@ -69,4 +69,14 @@ def test_companion_files_are_loaded_beside_the_weights(model: Find, entries: tup
     found = sizes(entry, artifact(entry, "llama.cpp", "Q4_0"), entries)
     assert found is not None
     assert found.companions == 583_109_888, "mmproj in Q8_0"
+    assert not found.companions_bounded
     assert found.download >= found.weights + found.companions
+
+
+def test_a_projector_of_unknown_size_is_bounded_not_forgotten(model: Find, entries: tuple[ModelEntry, ...]) -> None:
+    for id in ("lfm2.5-vl-450m", "lfm2.5-vl-3b"):
+        entry = model(id)
+        found = sizes(entry, artifact(entry, "llama.cpp", "Q4_0"), entries)
+        assert found is not None
+        assert found.companions_bounded
+        assert found.companions > 583_109_888

@@ -1,0 +1,110 @@
+"""What would help, in words that can be followed, and the error that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edgelfm.errors import DoesNotFit, PlanningError
+from edgelfm.hardware.host import Host
+from edgelfm.hardware.profiles import Match
+from edgelfm.models.entry import ModelEntry
+from edgelfm.planning import plan, require
+from edgelfm.planning.plan import Budget, Request
+from edgelfm.planning.rejections import install_command, installed, room_fix
+from edgelfm.units import GIB, MIB
+
+MakeHost = Callable[..., Host]
+MakeMatch = Callable[..., Match]
+
+
+def budget(available: int, reserve: int = 512 * MIB) -> Budget:
+    return Budget(available, reserve, max(0, available - reserve), "")
+
+
+def test_programs_can_be_closed_where_the_machine_is_big_enough(make_host: MakeHost) -> None:
+    host = make_host(2 * GIB, total=8 * GIB)
+    assert room_fix(host, budget(2 * GIB), Request(), 1800 * MIB) == "close 270 MiB of other programs"
+
+
+def test_doing_what_the_fix_says_is_enough(make_host: MakeHost) -> None:
+    needed = 1801 * MIB
+    short = needed - budget(2 * GIB).usable_bytes
+    fix = room_fix(make_host(2 * GIB, total=8 * GIB), budget(2 * GIB), Request(), needed)
+    assert int(fix.split()[1]) * MIB >= short
+
+
+def test_a_container_is_given_a_wider_limit(make_host: MakeHost) -> None:
+    host = make_host(400 * MIB, total=64 * GIB, limit=512 * MIB)
+    fix = room_fix(host, budget(400 * MIB, 128 * MIB), Request(), 800 * MIB)
+    assert fix == "raise the memory limit of the container by 530 MiB, to 1.1 GiB"
+
+
+def test_a_machine_that_is_too_small_is_said_to_be(make_host: MakeHost) -> None:
+    fix = room_fix(make_host(2 * GIB, total=2 * GIB), budget(2 * GIB), Request(), 12 * GIB)
+    assert fix == "take a machine with 12.5 GiB of free memory"
+
+
+def test_a_request_for_too_little_is_widened_first(make_host: MakeHost) -> None:
+    fix = room_fix(make_host(4 * GIB), Budget(4 * GIB, 0, GIB, ""), Request(memory_bytes=GIB), 1500 * MIB)
+    assert fix == "allow 1.5 GiB of memory"
+
+
+def test_the_install_command_is_the_hosts_own_where_it_knows_one(make_host: MakeHost) -> None:
+    assert install_command(make_host(), "mlx") == "pip install 'edgelfm[mlx]'"
+    assert install_command(make_host(), "onnx") == "pip install 'edgelfm[onnx]'", "never looked for on this host"
+
+
+def test_a_broken_runtime_counts_as_missing(make_host: MakeHost) -> None:
+    assert installed(make_host(), "llama.cpp")
+    assert not installed(make_host(build=None), "llama.cpp")
+    assert not installed(make_host(), "onnx")
+
+
+def test_require_gives_what_was_chosen(
+    make_host: MakeHost, make_match: MakeMatch, entries: tuple[ModelEntry, ...]
+) -> None:
+    made = plan(make_host(7 * GIB), make_match(), entries)
+    assert require(made) is made.candidates[0]
+
+
+def test_require_raises_a_memory_error_with_the_nearest_fix(
+    make_host: MakeHost, make_match: MakeMatch, entries: tuple[ModelEntry, ...]
+) -> None:
+    with pytest.raises(DoesNotFit, match=r"No model for task 'chat' can run here: lfm2\.5-230m Q4_0") as raised:
+        require(plan(make_host(640 * MIB, total=GIB), make_match(), entries))
+    assert raised.value.hint.startswith("close ")
+    assert isinstance(raised.value, MemoryError)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ({"context": 128_000}, "use context 32768"),
+        ({"quantization": "Q3_K_S"}, "choose quantization "),
+        ({"backend": "mlx"}, "use backend='llama.cpp'"),
+        ({"backend": "nonesuch"}, "edgelfm models"),
+    ],
+)
+def test_require_raises_a_planning_error_with_the_exact_fix(
+    make_host: MakeHost,
+    make_match: MakeMatch,
+    entries: tuple[ModelEntry, ...],
+    model: Callable[[str], ModelEntry],
+    asked: dict[str, object],
+    hint: str,
+) -> None:
+    request = Request(model=model("lfm2.5-1.2b-instruct"), **asked)  # type: ignore[arg-type]
+    with pytest.raises(PlanningError) as raised:
+        require(plan(make_host(7 * GIB), make_match(), entries, request))
+    assert raised.value.hint.startswith(hint)
+    assert not isinstance(raised.value, DoesNotFit)
+
+
+def test_without_a_runtime_the_hint_is_the_command(
+    make_host: MakeHost, make_match: MakeMatch, entries: tuple[ModelEntry, ...]
+) -> None:
+    with pytest.raises(PlanningError) as raised:
+        require(plan(make_host(7 * GIB, build=None), make_match(), entries))
+    assert raised.value.hint == "pip install 'edgelfm[llama]'"
