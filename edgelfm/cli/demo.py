@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..planning.plan import Candidate, Plan
 
 STARTER = "starter"
-QUESTIONS = ("Explain in two sentences why the sky is blue.", "And why is it red at sunset?")
+QUESTIONS = ("Explain in two sentences why the sky is blue.", "Now explain it to a child, in one sentence.")
 MAX_TOKENS = 120
 SEED = 7
 

@@ -82,16 +82,17 @@ def _draw(host: Host, match: Match, found: tuple[Finding, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    colours = {"problem": "bold red", "warning": "yellow", "note": "dim"}
-    screen().print(host)
-    screen().print(
-        Text.assemble(("Profile  ", "bold"), match.profile.name, (f"  {match.profile.id}: {match.reason}", "dim"))
-    )
+    from ..hardware.show import host_table
+
+    facts = host_table(host)
+    facts.add_row("profile", Text.assemble(match.profile.name, (f"  {match.profile.id}: {match.reason}", "dim")))
     for note in match.profile.notes:
-        screen().print(Text(f"         {note}", style="dim"))
+        facts.add_row("", Text(note, style="dim"))
+    screen().print(facts)
     if not found:
         screen().print(Text("\nNothing stands in the way.", style="green"))
         return
+    colours = {"problem": "bold red", "warning": "yellow", "note": "dim"}
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

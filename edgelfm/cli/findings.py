@@ -49,10 +49,9 @@ def _runtimes(host: Host, profile: Profile) -> Iterator[Finding]:
         yield Finding("problem", "no runtime that could run a model is installed", first.install)
     for runtime in host.runtimes:
         if runtime.installed and runtime.reason:
-            level: Level = "problem" if runtime.name in profile.backends[:1] else "note"
-            yield Finding(
-                level, f"{runtime.package} {runtime.version} cannot be used: {runtime.reason}", runtime.advice
-            )
+            if runtime.name in profile.backends[:1]:
+                text = f"{runtime.package} {runtime.version} cannot be used: {runtime.reason}"
+                yield Finding("problem", text, runtime.advice)
         elif runtime.advice:
             text, _, command = runtime.advice.partition(": ")
             yield Finding("warning", f"{runtime.package} is not built for this processor: {text}", command)

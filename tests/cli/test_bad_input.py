@@ -14,7 +14,7 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     # command line, exit status, what the error line must name
     "an unknown verb": (["plna"], MISUSED, "plna"),
     "an unknown option": (["plan", "--contxt", "4096"], MISUSED, "--contxt"),
-    "a context that is no number": (["plan", "--context", "much"], MISUSED, "much"),
+    "a context that is no number": (["plan", "--context", "much"], MISUSED, "--context"),
     "an option without its value": (["plan", "--memory"], MISUSED, "--memory"),
     "a model that does not exist": (["plan", "lfm9"], FAILED, "lfm9"),
     "a near miss of a model": (["plan", "lfm2.5-1.3b-instruct"], FAILED, "lfm2.5-1.3b"),

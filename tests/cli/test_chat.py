@@ -10,13 +10,14 @@ import pytest
 
 ONCE = ("chat", "starter", "--context", "1024", "--seed", "1")
 PROMPT = r"^> $"
+SKY = "Why is the sky blue? Answer in one sentence."
 LONG = "Write a very long story about a lighthouse."
 
 
 def test_one_answer_on_stdout_and_nothing_else(edgelfm: Callable) -> None:
-    ran = edgelfm(*ONCE, "--once", "What is the capital of France?", "--max-tokens", "24", "--temperature", "0")
+    ran = edgelfm(*ONCE, "--once", SKY, "--max-tokens", "40")
     assert ran.status == 0, ran.err
-    assert "Paris" in ran.out
+    assert "sky" in ran.out
     assert "tokens/s" not in ran.out
     assert ran.err == ""
 
@@ -41,12 +42,12 @@ def test_a_conversation(terminal: Callable) -> None:
     with terminal(*ONCE, "--temperature", "0", "--max-tokens", "30") as talk:
         at = talk.wait_for(PROMPT)
         assert "SmolLM2-135M-Instruct" in talk.text
-        talk.type("What is the capital of France?\n")
-        at = talk.wait_for("Paris", after=at)
+        talk.type(f"{SKY}\n")
+        at = talk.wait_for(r"The sky", after=at)
         at = talk.wait_for(r"tokens/s .* context \d+/1024", after=at)
         at = talk.wait_for(PROMPT, after=at)
         talk.type("/context\n")
-        at = talk.wait_for(r"of 1024 tokens, \d+%\. 2 messages|3 messages", after=at)
+        at = talk.wait_for(r"\d+ of 1024 tokens, \d+%\. 2 messages", after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
 
@@ -124,8 +125,8 @@ def test_history_stays_between_conversations(terminal: Callable, tmp_path: Path)
 
 COMMANDS = {
     "/help": r"/regenerate +answer the last message again",
-    "/system Be kind.": r"Be kind\.",
     "/system": r"no system prompt",
+    "/system Be kind.": r"^Be kind\.",
     "/reset": r"Forgotten",
     "/set temperature 0.5": r"temperature +0\.5",
     "/set temperature 99": r"error: temperature is 99",
