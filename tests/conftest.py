@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -51,3 +52,33 @@ def machine_names() -> list[str]:
 def machine_name(request: pytest.FixtureRequest) -> str:
     """Runs the test once for each recorded machine."""
     return str(request.param)
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Callable[[int], Path]]:
+    """`memory_group(limit)`: a real memory cgroup under our own, on whichever version this system has."""
+    made: list[Path] = []
+
+    def make(limit: int) -> Path:
+        groups = Path("/proc/self/cgroup").read_text() if Path("/proc/self/cgroup").exists() else ""
+        own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in groups.splitlines()}
+        v1 = Path("/sys/fs/cgroup/memory")
+        if (v1 / "memory.limit_in_bytes").exists():
+            parent, file = v1 / own.get("memory", "/").lstrip("/"), "memory.limit_in_bytes"
+        else:
+            parent, file = Path("/sys/fs/cgroup"), "memory.max"
+        group = parent / f"edgelfm-test-{os.getpid()}-{len(made)}"
+        try:
+            group.mkdir()
+            made.append(group)
+        except OSError as error:
+            pytest.skip(f"to run: a writable memory cgroup at {parent} (as root, outside a container): {error}")
+        try:
+            (group / file).write_text(str(limit))
+        except OSError as error:
+            pytest.skip(f"to run: enable the memory controller for children of {parent}: {error}")
+        return group
+
+    yield make
+    for group in made:
+        group.rmdir()

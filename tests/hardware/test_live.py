@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -105,37 +104,14 @@ def test_no_runtime_is_imported_to_be_asked() -> None:
     assert not {"llama_cpp", "onnxruntime", "torch", "transformers", "mlx"} & set(loaded)
 
 
-@pytest.fixture
-def limited_group() -> Iterator[Path]:
-    """A memory cgroup of 300 MiB under our own, on whichever version this system has."""
-    groups = Path("/proc/self/cgroup").read_text() if Path("/proc/self/cgroup").exists() else ""
-    own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in groups.splitlines()}
-    if (V1_MEMORY / "memory.limit_in_bytes").exists():
-        parent, file = V1_MEMORY / own.get("memory", "/").lstrip("/"), "memory.limit_in_bytes"
-    else:
-        parent, file = V2, "memory.max"
-    group = parent / f"edgelfm-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"to run: a writable memory cgroup at {parent} (as root, outside a container): {error}")
-    try:
-        try:
-            (group / file).write_text(str(300 * MIB))
-        except OSError as error:
-            pytest.skip(f"to run: enable the memory controller for children of {parent}: {error}")
-        yield group
-    finally:
-        group.rmdir()
-
-
-def test_a_real_memory_cgroup_is_seen(limited_group: Path) -> None:
+def test_a_real_memory_cgroup_is_seen(memory_group: Callable[[int], Path]) -> None:
+    group = memory_group(300 * MIB)
     code = (
         "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\n"
         "from edgelfm.hardware import inspect; print(inspect(bandwidth=False).to_json())"
     )
-    command = [sys.executable, "-c", code, str(limited_group / "cgroup.procs")]
+    command = [sys.executable, "-c", code, str(group / "cgroup.procs")]
     memory = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["memory"]
     assert memory["limit_bytes"] == 300 * MIB
-    assert limited_group.name in memory["limit_source"]
+    assert group.name in memory["limit_source"]
     assert 0 < memory["available_bytes"] < 300 * MIB
