@@ -17,9 +17,6 @@ from edgelfm.hardware import inspect
 from edgelfm.hardware.machine import Machine, NvidiaDevice
 
 MIB = 1024**2
-V1_MEMORY = Path("/sys/fs/cgroup/memory")
-V1_CPU = Path("/sys/fs/cgroup/cpu")
-V2 = Path("/sys/fs/cgroup")
 
 
 def test_it_agrees_with_psutil() -> None:
