@@ -134,7 +134,8 @@ def require(plan: Plan) -> Candidate:
     nearest = next((one for one in plan.rejected if one.cause != "task"), None)
     wanted = plan.request.model.name if plan.request.model else f"No model for task {plan.request.task!r}"
     if nearest is None:
-        raise PlanningError(f"{wanted}: nothing in the catalogue matches", hint="edgelfm models")
+        backend = f" on the backend {plan.request.backend!r}" if plan.request.backend else ""
+        raise PlanningError(f"{wanted}{backend}: nothing in the catalogue matches", hint="edgelfm models")
     way = f"{nearest.model} {nearest.quantization}".strip()
     error = DoesNotFit if nearest.cause == "memory" else PlanningError
     what = "cannot run here" if plan.request.model else "can run here"

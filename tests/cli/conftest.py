@@ -23,6 +23,7 @@ import pytest
 PROGRAM = str(Path(sys.executable).with_name("edgelfm"))
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a hub that refuses every connection
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07|[\x01\x02]")
+_ERASED = re.compile(r"[^\n]*\x1b\[2K")  # a spinner clears its line before it is drawn again
 # Becomes the leader of a session whose terminal is ours, so that Ctrl-C typed there reaches it as SIGINT.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
@@ -48,7 +49,7 @@ class Ran:
 
 
 class Terminal:
-    """The program in a pseudo-terminal. `text` is all it has shown, without escape sequences."""
+    """The program in a pseudo-terminal. `text` is all it has shown, without escape sequences and what was erased."""
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], columns: int) -> None:
         self._master, slave = pty.openpty()
@@ -60,7 +61,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        return _ESCAPES.sub("", self.raw).replace("\r", "")
+        return _ESCAPES.sub("", _ERASED.sub("", self.raw)).replace("\r", "")
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())

@@ -138,7 +138,7 @@ def test_a_model_in_full(edgelfm: Callable) -> None:
 
 
 def test_a_profile_of_ones_own_is_checked(edgelfm: Callable, tmp_path: Path) -> None:
-    source = json.loads(edgelfm("profiles", "raspberry-pi-5-8gb", "--json").out)["path"]
+    source = json.loads(edgelfm("profiles", "raspberry-pi-5", "--json").out)["path"]
     (tmp_path / "mine.yaml").write_text(Path(source).read_text())
     ran = edgelfm("profiles", "--check", "mine.yaml")
     assert ran.status == 0, ran.err
