@@ -105,9 +105,9 @@ def measure(kind: str, path: Path, context: int, prompt: int) -> dict[str, Any]:
 def table(rows: list[Row]) -> Any:
     from rich.table import Table
 
-    shown = Table(title="Peak resident memory of the process, MiB")
-    for heading in ("model", "quantization", "context", "micro-batch", "predicted", "measured", "error"):
-        shown.add_column(heading, justify="left" if heading in ("model", "quantization") else "right")
+    shown = Table(title="Peak resident memory of the process, MiB (`at once` is the micro-batch in tokens)")
+    for heading in ("model", "weights", "context", "at once", "predicted", "measured", "error"):
+        shown.add_column(heading, justify="left" if heading in ("model", "weights") else "right")
     for row in rows:
         style = "green" if abs(row.error) <= TOLERANCE else "red"
         shown.add_row(

@@ -113,7 +113,7 @@ def compute_bytes(shape: Architecture, loading: Loading) -> int:
     inputs = tokens * 24 + 96 + rotation
     if shape.conv_layers and 2 * hidden > tokens:
         inputs += 2 * hidden * _FLOAT  # two rows for the last token; where they fit, they take the place of the ids
-    # Llama's graph keeps one tensor of that width more alive than LFM2's, whose last layer convolves.
+    # Llama's graph leaves one hole more of that width than LFM2's: seen in the logs of both.
     around = (3 if shape.conv_layers else 4) * hidden
     width = shape.feed_forward
     if loading.flash_attention:

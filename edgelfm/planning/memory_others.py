@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..decision import Grade
 from ..models.architecture import Architecture
 from ..units import MIB
 from .loading import Loading
@@ -40,7 +41,7 @@ def _bill(
     architecture: Architecture | None, loading: Loading, *, kv_bytes_per_value: int, runtime: int, copies: int
 ) -> tuple[MemoryPart, ...]:
     shape = architecture or STAND_IN
-    grade = "estimated" if architecture else "unknown"
+    grade: Grade = "estimated" if architecture else "unknown"
     kv = kv_bytes(shape, replace(loading, kv_type="f16")) * kv_bytes_per_value // 2
     tokens = min(loading.micro_batch, loading.context)
     # Logits for every token of the prompt chunk in f32, and the widest layer's activations a few times over.
