@@ -105,9 +105,10 @@ def _usable(
         ((entry, ways[0]) for entry in eligible if (ways := preferred(entry, backend, names, here.request))), None
     )
     if backend not in drivable:
-        if best is None:
-            return False, []
-        return False, [rejections.unopenable(here.host, best[0].id, backend, best[1].quantization, drivable)]
+        if best is not None:
+            return False, [rejections.unopenable(here.host, best[0].id, backend, best[1].quantization, drivable)]
+        asked_for = here.request.backend is not None and eligible
+        return False, [rejections.unopenable(here.host, eligible[0].id, backend, "", drivable)] if asked_for else []
     if rejections.installed(here.host, backend):
         return True, []
     would = rank((one for entry in eligible for one in _ways(here, entry, backend)[0]), (backend,))

@@ -14,6 +14,8 @@ from edgelfm.hardware.host import Bandwidth, Cpu, Disk, Gpu, Host, Memory, Opera
 from edgelfm.hardware.profiles import Match, Profile, SpeedReference, ThreadPolicy
 from edgelfm.models import catalog
 from edgelfm.models.entry import ModelEntry
+from edgelfm.planning import plan
+from edgelfm.planning.plan import Plan, Request
 from edgelfm.units import GIB, MIB
 from tests.tiny import write_tiny_lfm2
 
@@ -144,3 +146,25 @@ def make_host() -> Callable[..., Host]:
 def make_match() -> Callable[..., Match]:
     """`make_match(bandwidth=4e9)`: a profile of which only what matters is said."""
     return build_match
+
+
+@pytest.fixture
+def planned(entries: tuple[ModelEntry, ...]) -> Callable[..., Plan]:
+    """`planned(2 * GIB, bandwidth=4e9, task="reason")`: a plan for a board with that much memory available."""
+
+    def build(
+        available: int = 7 * GIB, *, host: Host | None = None, match: Match | None = None, **asked: object
+    ) -> Plan:
+        bandwidth = asked.pop("bandwidth", 12e9)
+        drivable = asked.pop("drivable", frozenset({"llama.cpp"}))
+        on_disk = asked.pop("on_disk", frozenset())
+        return plan(
+            host or build_host(available),
+            match or build_match(bandwidth=bandwidth),
+            entries,
+            Request(**asked),  # type: ignore[arg-type]
+            drivable=drivable,  # type: ignore[arg-type]
+            on_disk=on_disk,  # type: ignore[arg-type]
+        )
+
+    return build

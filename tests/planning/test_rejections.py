@@ -84,7 +84,7 @@ def test_require_raises_a_memory_error_with_the_nearest_fix(
         ({"context": 128_000}, "use context 32768"),
         ({"quantization": "Q3_K_S"}, "choose quantization "),
         ({"backend": "mlx"}, "use backend='llama.cpp'"),
-        ({"backend": "nonesuch"}, "edgelfm models"),
+        ({"backend": "nonesuch"}, "use backend='llama.cpp'"),
     ],
 )
 def test_require_raises_a_planning_error_with_the_exact_fix(
