@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .aio import AsyncModel
     from .backends.base import Memory, Session
     from .chat.options import ReplyOptions
-    from .models.entry import ModelEntry, Task
+    from .models.entry import Artifact, ModelEntry, Task
     from .planning.plan import Candidate, KvType, Plan, Request
 
 
@@ -67,12 +67,14 @@ def plan(
 
     request = _request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
     machine = _host(host)
+    entries = tuple(catalog.load())
     return make_plan(
         machine,
         profiles.match(machine, override=profile),
-        tuple(catalog.load()),
+        entries,
         request,
         drivable=registry.names(),
+        on_disk=_on_disk([request.model] if request.model else entries) if host is None else frozenset(),
     )
 
 
@@ -222,6 +224,13 @@ class Model:
             f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
             f"context {self.context} tokens>"
         )
+
+
+def _on_disk(entries: Iterable[ModelEntry]) -> frozenset[Artifact]:
+    """Artifacts that need no download, so that a full disk is no reason to turn them down."""
+    from .models import store
+
+    return frozenset(artifact for entry in entries for artifact in entry.artifacts if store.find(artifact))
 
 
 def _host(host: Host | str | Path | None) -> Host:

@@ -148,7 +148,7 @@ def _candidate(way: Way, rung: Rung, memory: MemoryEstimate) -> Candidate:
         artifact=way.artifact,
         settings=_settings(way, rung, memory),
         memory=memory,
-        decode=decode_speed(read, bandwidth),
+        decode=decode_speed(read, way.sizes.architecture.layers, bandwidth),
         prefill=prefill_speed(),
         reason="",
         references=references(situation.match.profile.references, way.entry.id),

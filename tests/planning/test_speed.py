@@ -34,6 +34,11 @@ def read(entry: ModelEntry, quantization: str = "Q4_0") -> int:
     return bytes_per_token(decode_bytes(entry.architecture, quantization), entry.architecture)
 
 
+def layers(entry: ModelEntry) -> int:
+    assert entry.architecture is not None
+    return entry.architecture.layers
+
+
 def width(speed: SpeedEstimate) -> float:
     assert speed.low is not None
     assert speed.high is not None
@@ -47,12 +52,13 @@ def width(speed: SpeedEstimate) -> float:
         ("lfm2.5-1.2b-instruct", "Q4_0", (38, 38)),
         ("lfm2.5-1.2b-instruct", "Q4_K_M", (36, 36)),
         ("lfm2.5-1.2b-instruct", "Q8_0", (20, 20)),
+        ("starter", "Q4_1", (103, 134)),
     ],
 )
 def test_speeds_measured_on_a_machine_of_31_6_gb_per_second_lie_in_the_range(
     model: Find, id: str, quantization: str, measured: tuple[float, float]
 ) -> None:
-    speed = decode_speed(read(model(id), quantization), Decision(31.6e9, "measured", "measured"))
+    speed = decode_speed(read(model(id), quantization), layers(model(id)), Decision(31.6e9, "measured", "measured"))
     assert speed.low is not None
     assert speed.high is not None
     assert speed.low < measured[0] <= measured[1] < speed.high
@@ -60,13 +66,13 @@ def test_speeds_measured_on_a_machine_of_31_6_gb_per_second_lie_in_the_range(
 
 
 def test_a_measured_bandwidth_gives_a_tighter_range_than_an_expected_one() -> None:
-    measured = decode_speed(10**9, Decision(30e9, "", "measured"))
-    expected = decode_speed(10**9, Decision(30e9, "", "estimated"))
+    measured = decode_speed(10**9, 16, Decision(30e9, "", "measured"))
+    expected = decode_speed(10**9, 16, Decision(30e9, "", "estimated"))
     assert width(measured) < width(expected)
 
 
 def test_without_bandwidth_speed_is_unknown_and_says_why() -> None:
-    speed = decode_speed(10**9, Decision(None, "nobody knows", "unknown"))
+    speed = decode_speed(10**9, 16, Decision(None, "nobody knows", "unknown"))
     assert (speed.low, speed.high, speed.grade, speed.reason) == (None, None, "unknown", "nobody knows")
     assert midpoint(speed) is None
 
@@ -77,9 +83,9 @@ def test_prefill_is_never_invented() -> None:
 
 
 def test_comfortable_is_reading_speed() -> None:
-    assert comfortable(decode_speed(10**9, Decision(COMFORTABLE * 1.5e9, "", "measured")))
-    assert not comfortable(decode_speed(10**9, Decision(COMFORTABLE * 1e9, "", "measured")))
-    assert comfortable(decode_speed(10**9, Decision(None, "", "unknown"))), "nothing speaks against it"
+    assert comfortable(decode_speed(10**9, 16, Decision(COMFORTABLE * 1.5e9, "", "measured")))
+    assert not comfortable(decode_speed(10**9, 16, Decision(COMFORTABLE * 1e9, "", "measured")))
+    assert comfortable(decode_speed(10**9, 16, Decision(None, "", "unknown"))), "nothing speaks against it"
 
 
 def test_a_mixture_reads_only_the_experts_in_use(model: Find) -> None:
