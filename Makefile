@@ -3,7 +3,10 @@
 #   make demo    set up, then hold a real chat with a small model that comes in a Python package
 #   make test    set up, then style, types and tests
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.10 python3,$(shell command -v $(name) 2>/dev/null)))
+# The first of these that runs and is new enough, else python3, of which a rule below then says what is wrong with it.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.10 python3; do \
+            $$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && exit; \
+            done; command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -37,7 +40,8 @@ $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@test -d $(VENV)/lib/python3*/site-packages/llama_cpp || { \
 	  echo "Installing edgelfm[$*] into $(VENV)."; \
 	  echo "The first time, pip compiles llama.cpp for this processor: 5 to 10 minutes on two cores. It is kept for next time."; }
-	$(PIP) install --editable '.[$*]' || { \
+	@echo "pip install --editable '.[$*]'"
+	@$(PIP) install --editable '.[$*]' || { \
 	  command -v c++ >/dev/null || echo "make: there is no C++ compiler. On Debian, Ubuntu, Raspberry Pi OS: sudo apt install build-essential"; \
 	  exit 1; }
 	@touch $@

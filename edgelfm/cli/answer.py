@@ -48,7 +48,7 @@ def write_answer(stream: Stream, *, thinking: bool = True) -> Reply:
 def write_figures(reply: Reply) -> None:
     """Speed, time to first token and context used, as one quiet line on stderr: a pipe gets the answer only."""
     if sys.stderr.isatty():
-        side().print(reply.summary(), style="dim", markup=False, soft_wrap=True)
+        side().print(reply.summary(), style="dim", markup=False)
 
 
 def reply_data(reply: Reply) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def demo(as_json: options.Json = False) -> None:
     from .opening import open_model, working
 
     with working("Looking at this machine"):
+        busy = _busy()
         host = edgelfm.inspect()
         wanted = edgelfm.plan(host=host)
     with open_model(STARTER) as lfm:
@@ -53,7 +55,8 @@ def demo(as_json: options.Json = False) -> None:
                 "next": wanted.to_dict(),
             })  # fmt: skip
         else:
-            _summarise(lfm, replies, peak, wanted)
+            _summarise(lfm, replies, peak, busy)
+            _recommend(wanted)
 
 
 def _introduce(lfm: Model) -> None:
@@ -102,7 +105,8 @@ def _converse(lfm: Model, *, quiet: bool) -> list[Reply]:
     return replies
 
 
-def _summarise(lfm: Model, replies: list[Reply], peak: int, wanted: Plan) -> None:
+def _summarise(lfm: Model, replies: list[Reply], peak: int, busy: str) -> None:
+    from ..planning.show import speed_text
     from ..units import format_bytes, format_seconds
 
     predicted = lfm.candidate.memory.total
@@ -114,12 +118,11 @@ def _summarise(lfm: Model, replies: list[Reply], peak: int, wanted: Plan) -> Non
                      f"({(peak - predicted) / predicted:+.1%})"),
         ("  load", format_seconds(lfm.load_seconds)),
         ("  prefill", _rate(first.prefill_tokens_per_second)),
-        ("  decode", _rate(last.decode_tokens_per_second)),
+        ("  decode", f"{_rate(last.decode_tokens_per_second)}, {speed_text(lfm.candidate.decode)} expected{busy}"),
         ("  first token", f"after {format_seconds(first.first_token_seconds)}"),
         ("  second turn", f"after {format_seconds(last.first_token_seconds)}: {kept}"),
     ])  # fmt: skip
     write_line()
-    _recommend(wanted)
 
 
 def _recommend(wanted: Plan) -> None:
@@ -142,6 +145,14 @@ def _recommend(wanted: Plan) -> None:
         ("  get it", f"edgelfm chat {one.model.id}"),
     ]
     write_facts(facts)
+
+
+def _busy() -> str:
+    """A remark where other programs compete for the processor, which makes every figure of speed a low one."""
+    if not hasattr(os, "getloadavg"):
+        return ""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f" on an idle machine; this one is busy (load {load:.1f} on {cores} cores)" if load > cores / 2 else ""
 
 
 def _rate(tokens_per_second: float | None) -> str:

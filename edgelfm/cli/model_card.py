@@ -16,8 +16,9 @@ _COLUMNS = (
     Column("backend"),
     Column("quantization"),
     Column("size", right=True),
-    Column("files", fixed=False),
-    Column("on disk", fixed=False),
+    Column("repository", fixed=False),
+    Column("files", fixed=False, least=120),
+    Column("here"),
 )
 
 
@@ -39,6 +40,7 @@ def show(entry: ModelEntry) -> None:
             ("sampling", _sampling(entry.sampling)),
             ("licence", f"{entry.license.name}: {entry.license.summary} {entry.license.url}"),
             *(("note", note) for note in entry.notes),
+            *(("on disk", str(place)) for artifact in entry.artifacts if (place := on_disk(artifact))),
         ]
     )
     write_line()
@@ -89,9 +91,9 @@ def _row(entry: ModelEntry, artifact: Artifact) -> tuple[str, ...]:
     from ..units import format_bytes
 
     size = download_bytes(entry, artifact)
-    files = f"{artifact.repo}: {', '.join(file.name for file in artifact.files)}"
-    place = on_disk(artifact)
-    return (artifact.backend, artifact.quantization, format_bytes(size) if size else "?", files, str(place or "-"))
+    files = ", ".join(file.name for file in artifact.files)
+    here = "yes" if on_disk(artifact) else "-"
+    return (artifact.backend, artifact.quantization, format_bytes(size) if size else "?", artifact.repo, files, here)
 
 
 def _layers(entry: ModelEntry) -> str:

@@ -17,9 +17,9 @@ _COLUMNS = (
     Column("model", style="cyan"),
     Column("weights", right=True),
     Column("smallest", right=True),
-    Column("context", right=True),
+    Column("context", right=True, least=100),
     Column("for", fixed=False),
-    Column("on disk", fixed=False),
+    Column("here"),
 )
 
 
@@ -73,7 +73,7 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
     context = entry.architecture.context_supported if entry.architecture else 0
     return (
         entry.id + (" (deprecated)" if entry.status == "deprecated" else ""),
-        parameters(entry),
+        parameters(entry).partition(",")[0],
         format_bytes(min(sizes)) if sizes else "?",
         f"{context}" if context else "?",
         ", ".join(entry.tasks) + (", always thinks" if entry.thinking else ""),

@@ -22,6 +22,7 @@ class Column:
     right: bool = False  # numbers
     fixed: bool = True  # never folded, however narrow the terminal
     style: str = ""
+    least: int = 0  # left out of terminals with fewer columns; never out of a pipe
 
 
 def decorated() -> bool:
@@ -50,7 +51,7 @@ def write_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """A table: framed in a terminal, aligned columns under one line of headings in a pipe."""
     if not decorated():
         write_columns([[column.name.upper() for column in columns], *rows])
@@ -58,8 +59,9 @@ def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, tit
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
+    shown = [index for index, column in enumerate(columns) if column.least <= screen().width]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in (columns[index] for index in shown):
         table.add_column(
             column.name,
             justify="right" if column.right else "left",
@@ -69,7 +71,7 @@ def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, tit
             style=column.style or None,
         )
     for row in rows:
-        table.add_row(*(_escape(cell) for cell in row))
+        table.add_row(*(_escape(row[index]) for index in shown))
     screen().print(table)
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("profile", style="cyan"),
-    Column("machine", fixed=False),
+    Column("machine"),
     Column("reserve", right=True),
-    Column("backends", fixed=False),
+    Column("backends", fixed=False, least=100),
     Column("here"),
 )
 
