@@ -16,7 +16,7 @@
     │  ├─ DownloadFailed     (ConnectionError)    refused, cut, stalled or rate-limited beyond patience
     │  ├─ HashMismatch       (ValueError)         the bytes are not the ones that were published
     │  ├─ NoDiskSpace        (OSError)            the file would not fit on the disk with a margin
-    │  └─ LicenseNotAccepted (PermissionError)    the weights' licence was shown and declined
+    │  └─ LicenseNotAccepted (PermissionError)    EDGELFM_ACCEPT_LICENSE rules out the weights' licence
     ├─ PlanningError         (RuntimeError)       nothing in the catalogue can run under this request
     │  └─ DoesNotFit         (MemoryError)        the model would not fit into the memory that is really available
     ├─ BackendError          (RuntimeError)       a runtime failed while loading or generating
@@ -106,7 +106,7 @@ class NoDiskSpace(StoreError):
 
 
 class LicenseNotAccepted(StoreError, PermissionError):
-    """The licence of the weights was shown and declined."""
+    """`EDGELFM_ACCEPT_LICENSE` is set and does not name the licence of the weights."""
 
 
 class PlanningError(EdgelfmError, RuntimeError):

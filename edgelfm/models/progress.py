@@ -21,6 +21,7 @@ from ..units import format_bytes, format_seconds
 
 _BETWEEN_CALLS = 0.05  # seconds
 _BETWEEN_LINES = 10.0
+_NO_COLUMNS = 72  # width of a terminal that does not say
 _BAR = "{desc} {bar} {n_fmt}/{total_fmt} {rate_fmt} {remaining}"
 
 
@@ -52,19 +53,18 @@ class Meter:
         self._bar: Any = None
         self._called = self._lined = self._began = 0.0
         self._show = show if callable(show) else None
-        self._lines = False
+        self._lines = self._bars = False
         if show is True and not _switched_off():
-            if _is_notebook() or sys.stderr.isatty():
-                self._bar = _bar(bytes_total)
-            else:
-                self._lines = True
+            self._lines = not (_is_notebook() or sys.stderr.isatty())
+            self._bars = not self._lines
 
     def begin(self, file: str, bytes_there: int) -> None:
         """Turn to the next file, of which `bytes_there` are on the disk."""
         self._now = replace(self._now, file=file, bytes_done=self._now.bytes_done + bytes_there, note="")
-        if self._bar is not None:
-            position = f" ({self._now.files_done + 1}/{self._now.files_total})" if self._now.files_total > 1 else ""
-            self._bar.set_description_str(f"{file.rpartition('/')[2]}{position}", refresh=False)
+        if self._bars:
+            if self._bar is None:
+                self._bar = _bar(self._now.bytes_total)
+            self._bar.set_description_str(self._title(), refresh=False)
             self._bar.initial += bytes_there  # not downloaded now, so not part of the speed
             self._bar.n += bytes_there
             self._bar.refresh()
@@ -110,6 +110,13 @@ class Meter:
         if self._bar is not None:
             self._bar.close()
 
+    def _title(self) -> str:
+        """The file's name, cut to half the line at most, and which of how many it is."""
+        now = self._now
+        position = f" ({now.files_done + 1}/{now.files_total})" if now.files_total > 1 else ""
+        name, room = now.file.rpartition("/")[2], max(8, (_columns() or _NO_COLUMNS) // 2 - len(position))
+        return (name if len(name) <= room else f"{name[: room - 1]}…") + position
+
     def _call(self, *, always: bool = False) -> None:
         if self._show is None:
             return
@@ -123,11 +130,24 @@ def _bar(total: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm remarks that ipywidgets is missing, and falls back to text by itself
         from tqdm.auto import tqdm
+    columns = _columns()
+    # A serial console has no columns, which tqdm takes for a width and never comes back. A notebook has none either.
+    width = _NO_COLUMNS if columns == 0 and not _is_notebook() else None
     unicode = (getattr(sys.stderr, "encoding", None) or "").lower().startswith("utf")
     return tqdm(
-        total=total, unit="iB", unit_scale=True, unit_divisor=1024, bar_format=_BAR, dynamic_ncols=True,
+        total=total, unit="iB", unit_scale=True, unit_divisor=1024, bar_format=_BAR,
+        ncols=width, dynamic_ncols=columns > 0,
+        delay=1e-9,  # nothing is drawn before there is a name to draw
         ascii=" ╸━" if unicode else " -", colour="cyan", file=sys.stderr, leave=True,
     )  # fmt: skip
+
+
+def _columns() -> int:
+    """Characters in a line of the terminal; 0 if it does not say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 def _line(text: str) -> None:
