@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mlx_lm", reason="pip install 'edgelfm[mlx]'", exc_type=ImportError)
-
 from edgelfm.backends.mlx.loading import load
 from edgelfm.backends.mlx.session import MlxSession
 from tests.backends.conftest import settings
 from tests.tiny_folder import write_tiny_lfm2_folder
 
 Open = Callable[..., MlxSession]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mlx_is_installed() -> None:
+    """It has no wheels for some systems that edgelfm runs on."""
+    pytest.importorskip("mlx_lm", reason="needs: pip install 'edgelfm[mlx]'")
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-import mlx.core as mx
 import pytest
 
 from edgelfm.backends.mlx.sampler import PENALTY_WINDOW, Sampler
 from edgelfm.models.entry import Sampling
+
+mx = pytest.importorskip("mlx.core", reason="needs: pip install 'edgelfm[mlx]'")
 
 #: Probabilities 0.5, 0.25, 0.125, 0.0625, 0.0625 for the words 3, 1, 4, 0, 2.
 SCORES = [math.log(p) for p in (0.0625, 0.25, 0.0625, 0.5, 0.125)]
