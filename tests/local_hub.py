@@ -173,6 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.hub.keep(self.connection)
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # clients that were interrupted hang up in the middle
+            super().handle()
+
     def finish(self) -> None:
         self.hub.drop(self.connection)
         with contextlib.suppress(OSError):
