@@ -18,6 +18,7 @@ from pathlib import Path
 from ..errors import NotDownloaded, RemoteFileMissing, RequestError, UnknownModel, UnknownQuantization
 from .catalog import Catalog, fold, load
 from .entry import ModelEntry
+from .hub_settings import is_offline
 from .local import entry_at
 from .remote import Hub, entry_in
 
@@ -95,7 +96,7 @@ def _from_hub(text: str, catalog: Catalog, hub: Hub | None, offline: bool | None
     repo, tag = (match["name"], match["tag"]) if match else (text, None)
     if not _REPO.fullmatch(repo):
         raise _unknown(text, catalog)
-    if offline or (offline is None and _asked_to_stay_offline()):
+    if offline or (offline is None and is_offline()):
         raise NotDownloaded(
             f"{repo} is not in the catalogue, and offline nobody can be asked about it",
             hint="give the path of a .gguf file, go online, or choose a model from: edgelfm models",
@@ -120,10 +121,6 @@ def _without_link(text: str) -> str:
     repo = "/".join(parts[:2])
     file = _SUFFIXED.fullmatch(parts[-1].removesuffix(".gguf")) if parts[-1].endswith(".gguf") else None
     return f"{repo}:{file['tag']}" if file else repo
-
-
-def _asked_to_stay_offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _unknown(text: str, catalog: Catalog) -> UnknownModel:
