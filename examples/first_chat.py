@@ -1,7 +1,7 @@
 """Load a model, stream an answer, ask a second question in the same conversation.
 
-    python examples/first_chat.py            the model that suits this machine
-    python examples/first_chat.py starter    the small model that needs no download
+python examples/first_chat.py            the model that suits this machine
+python examples/first_chat.py starter    the small model that needs no download
 """
 
 from __future__ import annotations
