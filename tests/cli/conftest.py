@@ -49,7 +49,10 @@ class Ran:
 
 
 class Terminal:
-    """The program in a pseudo-terminal. `text` is all it has shown, without escape sequences and what was erased."""
+    """The program in a pseudo-terminal.
+
+    `raw` is all it has written, `text` the same without escape sequences and without what was erased again.
+    """
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], columns: int) -> None:
         self._master, slave = pty.openpty()
@@ -57,7 +60,11 @@ class Terminal:
         command = [sys.executable, "-c", _TAKE_TERMINAL, str(slave), PROGRAM, *arguments]
         self._process = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=[slave])
         os.close(slave)
-        self.raw = ""
+        self._shown = bytearray()
+
+    @property
+    def raw(self) -> str:
+        return self._shown.decode("utf-8", "replace")
 
     @property
     def text(self) -> str:
@@ -86,7 +93,7 @@ class Terminal:
             data = os.read(self._master, 65536) if ready else b""
         except OSError:  # Linux says EIO when the other side is closed
             data = b""
-        self.raw += data.decode("utf-8", "replace")
+        self._shown += data
         return bool(data)
 
     def __enter__(self) -> Terminal:

@@ -48,6 +48,7 @@ def test_a_conversation(terminal: Callable) -> None:
         at = talk.wait_for(PROMPT, after=at)
         talk.type("/context\n")
         at = talk.wait_for(r"\d+ of 1024 tokens, \d+%\. 2 messages", after=at)
+        talk.wait_for(PROMPT, after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
 
@@ -71,10 +72,15 @@ def test_ctrl_c_stops_the_reply_and_the_conversation_goes_on(terminal: Callable)
 def test_ctrl_c_at_the_prompt_begins_a_new_line(terminal: Callable) -> None:
     with terminal(*ONCE) as talk:
         at = talk.wait_for(PROMPT)
-        talk.type("half a quest\x03")
+        talk.type("half a quest")
+        at = talk.wait_for("half a quest", after=at)  # readline is reading
+        talk.type("\x03")
         at = talk.wait_for(PROMPT, after=at)
+        talk.type("other")
+        at = talk.wait_for("other", after=at)
         talk.type("\x03")
         at = talk.wait_for("ends the conversation", after=at)
+        talk.wait_for(PROMPT, after=at)
         talk.type("\x04")
         assert talk.finish() == 0
 
@@ -100,6 +106,7 @@ def test_messages_of_several_lines_are_kept_in_a_file(terminal: Callable, tmp_pa
         at = talk.wait_for(PROMPT, after=at)
         talk.type(f"/save {kept}\n")
         at = talk.wait_for("5 messages in", after=at)
+        talk.wait_for(PROMPT, after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
     messages = json.loads(kept.read_text())
@@ -111,14 +118,18 @@ def test_messages_of_several_lines_are_kept_in_a_file(terminal: Callable, tmp_pa
 def test_history_stays_between_conversations(terminal: Callable, tmp_path: Path) -> None:
     pytest.importorskip("readline")
     with terminal(*ONCE) as first:
-        first.wait_for(PROMPT)
-        first.type("/context\n/quit\n")
+        at = first.wait_for(PROMPT)
+        first.type("/context\n")
+        at = first.wait_for("of 1024 tokens", after=at)
+        first.wait_for(PROMPT, after=at)
+        first.type("/quit\n")
         assert first.finish() == 0
     assert "/context" in (tmp_path / "config" / "chat_history").read_text()
     with terminal(*ONCE) as second:
         at = second.wait_for(PROMPT)
         second.type("\x1b[A\x1b[A\n")  # arrow up, twice
-        second.wait_for(r"of 1024 tokens", after=at)
+        at = second.wait_for(r"of 1024 tokens", after=at)
+        second.wait_for(PROMPT, after=at)
         second.type("\x04")
         assert second.finish() == 0
 
@@ -162,8 +173,12 @@ def test_regenerate_answers_the_same_question_again(terminal: Callable, tmp_path
             talk.type(line + "\n")
             at = talk.wait_for(r"context \d+/1024", after=at)
             at = talk.wait_for(PROMPT, after=at)
-        talk.type(f"/save {tmp_path / 'talk.json'}\n/undo\n")
+        talk.type(f"/save {tmp_path / 'talk.json'}\n")
+        at = talk.wait_for("messages in", after=at)
+        at = talk.wait_for(PROMPT, after=at)
+        talk.type("/undo\n")
         at = talk.wait_for(r"\d messages left", after=at)
+        talk.wait_for(PROMPT, after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
     roles = [message["role"] for message in json.loads((tmp_path / "talk.json").read_text())]
