@@ -12,7 +12,7 @@ from typing import Any
 from edgelfm.units import MIB
 
 CODE = """
-import json, os, resource, sys
+import json, os, sys
 open(sys.argv[1], "w").write(str(os.getpid()))
 import edgelfm
 try:
@@ -22,7 +22,8 @@ try:
         told["budget"] = lfm.plan.budget.usable_bytes
 except edgelfm.EdgelfmError as error:
     told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
-told["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss: a child inherits the peak of the process that started it.
+told["peak"] = next(int(l.split()[1]) * 1024 for l in open("/proc/self/status") if l.startswith("VmHWM"))
 print(json.dumps(told))
 """
 

@@ -46,7 +46,7 @@ def library() -> ModuleType:
             f"llama-cpp-python is installed but its library does not load: {error}",
             hint="pip install --force-reinstall --no-binary llama-cpp-python 'edgelfm[llama]'",
         ) from error
-    llama_cpp.llama_log_set(_callback(llama_cpp), ctypes.c_void_p(0))
+    _listen(llama_cpp)
     llama_cpp.llama_backend_init()
     module: ModuleType = llama_cpp
     return module
@@ -86,7 +86,12 @@ def captured() -> Iterator[Log]:
     global _log
     with _capturing:
         _log = Log()
+        _listen(library())  # again, for other code in this process may have taken the log for itself
         yield _log
+
+
+def _listen(llama_cpp: ModuleType) -> None:
+    llama_cpp.llama_log_set(_callback(llama_cpp), ctypes.c_void_p(0))
 
 
 @functools.cache

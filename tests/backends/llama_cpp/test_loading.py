@@ -104,3 +104,11 @@ def test_every_setting_loads_and_answers(kv_type: str, mmap: bool, starter_path:
         e.text for e in session.generate(session.tokenize("The capital of France is"), Sampling(), max_tokens=4)
     )
     assert "Paris" in text
+
+
+def test_sizes_are_known_even_if_other_code_took_the_log(tiny_path: Path, open_session: Open) -> None:
+    import llama_cpp
+
+    silent = llama_cpp.llama_log_callback(lambda level, text, user_data: None)
+    llama_cpp.llama_log_set(silent, None)
+    assert open_session(tiny_path).memory().weights > 0
