@@ -12,6 +12,9 @@ import pytest
 from edgelfm.hardware import Host, inspect
 from edgelfm.hardware.machine import Machine
 
+# edgelfm says this to OpenMP before it loads llama.cpp; some tests load it before edgelfm does.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 MACHINES = Path(__file__).parent / "hardware" / "machines"
 MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))
 

@@ -25,7 +25,7 @@ def test_a_model_chats_and_says_what_it_took(lfm: edgelfm.Model) -> None:
     assert "sky" in reply
     assert reply.model == "starter"
     assert reply.usage.context == lfm.context
-    assert reply.timings.decode_tokens_per_second > 1
+    assert reply.timings.decode_tokens_per_second > 0
 
 
 def test_a_stream_is_the_same_text_in_pieces(lfm: edgelfm.Model) -> None:

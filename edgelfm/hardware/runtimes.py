@@ -96,10 +96,10 @@ def _onnx(machine: Machine, cpu: Cpu) -> Runtime:
 
 
 def _mlx(machine: Machine, apple: bool) -> Runtime:
-    if not apple:
-        return Runtime("mlx", "mlx-lm", reason="made for Apple silicon")
     install = "pip install 'edgelfm[mlx]'"
     version, core = machine.package("mlx-lm"), machine.package("mlx")
+    if not apple and version is None:  # it has builds for Linux too, and one that somebody installed is told
+        return Runtime("mlx", "mlx-lm", reason="made for Apple silicon")
     if version is None:
         return Runtime("mlx", "mlx-lm", install=install)
     return Runtime(

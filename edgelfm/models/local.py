@@ -52,7 +52,10 @@ def _in_folder(folder: Path, catalog: Catalog) -> ModelEntry:
     described = Config(config.read_bytes(), str(config))
     files = tuple(File(path.name, bytes=path.stat().st_size) for path in weights)
     artifact = Artifact(described.backend, described.quantization, "", files, path=str(folder))
-    return entry_from_config(described, folder.name, artifact, catalog)
+    entry = entry_from_config(described, folder.name, artifact, catalog)
+    if described.backend == "transformers":  # mlx-lm reads unquantized weights as they were published, too
+        entry = replace(entry, artifacts=(artifact, replace(artifact, backend="mlx")))
+    return entry
 
 
 def is_main_gguf(name: str) -> bool:

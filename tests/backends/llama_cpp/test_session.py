@@ -80,7 +80,7 @@ def test_the_starter_answers_in_words(starter_path: Path, open_session: Open) ->
     assert last.timings.completion_tokens == 40
     assert last.timings.prompt_tokens == len(session.tokenize(QUESTION))
     assert 0 < last.timings.prefill_seconds <= last.timings.first_token_seconds
-    assert last.timings.decode_tokens_per_second > 1
+    assert last.timings.decode_tokens_per_second > 0
 
 
 def test_a_prompt_that_goes_on_costs_only_its_new_part(tiny_path: Path, open_session: Open) -> None:

@@ -8,19 +8,15 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import edgelfm
-from edgelfm.backends import registry
 from edgelfm.backends.mlx.library import library
 from edgelfm.backends.mlx.loading import load
 from edgelfm.errors import BackendError, BackendMissing, ModelFileError
-from edgelfm.hardware.host import Runtime
-from edgelfm.models import store
 
 
 def edit(name: str, **values: Any) -> Callable[[Path], None]:
@@ -124,15 +120,9 @@ def test_finding_the_backend_loads_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_a_folder_is_planned_opened_and_talked_to(eight_bit_folder: Path) -> None:
-    """All that `load()` does, on a machine that is said to have MLX."""
-    here = edgelfm.inspect(bandwidth=False)
-    others = tuple(runtime for runtime in here.runtimes if runtime.name != "mlx")
-    host = replace(here, runtimes=(*others, Runtime("mlx", "mlx-lm", installed=True, version="0.32")))
-    plan = edgelfm.plan(eight_bit_folder, backend="mlx", context=1024, host=host)
-    assert plan.chosen is not None
-    files = store.fetch(plan.chosen.artifact, license=plan.chosen.model.license, progress=False)
-    with edgelfm.Model(registry.get("mlx")(plan.chosen, files), plan) as lfm:
+@pytest.mark.parametrize("folder", ["tiny_folder", "eight_bit_folder"])
+def test_a_folder_is_planned_opened_and_talked_to(folder: str, request: pytest.FixtureRequest) -> None:
+    with edgelfm.load(request.getfixturevalue(folder), backend="mlx", context=1024) as lfm:
         talk = lfm.conversation(system="Be brief.")
         first = talk.send("Hello", temperature=0, max_tokens=6)
         second = talk.send("And now?", temperature=0, max_tokens=6)
