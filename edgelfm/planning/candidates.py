@@ -202,7 +202,9 @@ def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
     if way.situation.request.kv_type is not None:
         return Decision(rung.kv_type, "asked for", "measured")
     if rung.kv_type == "f16":
-        return Decision("f16", "exact, and small: only a few layers of these models keep keys and values")
+        network = way.sizes.architecture
+        few = f": only {len(network.attention_layers)} of {network.layers} layers keep keys and values"
+        return Decision("f16", "exact, and small" + few if network.conv_layers else "exact, and it fits")
     exact = way.memory(replace(rung, kv_type="f16")).part("KV cache")
     saved = exact - way.memory(rung).part("KV cache")
     return Decision(rung.kv_type, f"saves {format_bytes(saved)} and makes it fit")
