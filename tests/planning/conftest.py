@@ -17,16 +17,9 @@ from edgelfm.models.entry import ModelEntry
 from edgelfm.planning import plan
 from edgelfm.planning.plan import Plan, Request
 from edgelfm.units import GIB, MIB
-from tests.tiny import write_tiny_lfm2
 
 #: MiB as printed, by the name of the buffer: "KV", "RS" (convolution state), "compute", "output".
 Printed = dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def tiny_lfm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GGUF of six layers, 512 tokens, F16."""
-    return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
 
 
 @pytest.fixture
