@@ -131,6 +131,21 @@ def test_closing_gives_the_memory_back() -> None:
     assert held - process.memory_info().rss > 0.8 * weights
 
 
+def test_loading_again_into_the_same_name_frees_the_first() -> None:
+    """What people do in a notebook: run the cell again, and never close."""
+    process = psutil.Process()
+    model = edgelfm.load("starter", context=4096, progress=False)
+    talk = model.conversation()
+    talk.send("Hi", max_tokens=2)
+    once = process.memory_info().rss
+    weights_and_cache = model.memory().total
+    del talk
+    model = edgelfm.load("starter", context=512, progress=False)
+    model.chat("Hi", max_tokens=2)
+    assert process.memory_info().rss < once + 0.3 * weights_and_cache
+    model.close()
+
+
 class TestAsync:
     def test_the_loop_stays_free_while_a_reply_is_made(self, lfm: edgelfm.Model) -> None:
         import asyncio

@@ -8,12 +8,15 @@ that does not is cut back where the model allows it (attention layers) and evalu
 from __future__ import annotations
 
 import ctypes
+import functools
+import weakref
 from collections.abc import Generator, Mapping
 
 from ...errors import BackendError
 from ..base import Memory
 from ..cancel import Cancel
 from ..tokenwise import Job, TokenwiseSession, common_prefix
+from . import interruptible
 from .abort import AbortFlag
 from .loading import Loaded
 from .sampler import Sampler
@@ -36,6 +39,9 @@ class LlamaSession(TokenwiseSession):
         self._abort = AbortFlag(loaded.llama, loaded.context)
         self.context: int = loaded.llama.llama_n_ctx(loaded.context)
         self.vocabulary = Vocabulary(loaded.llama, loaded.model)
+        # In a notebook people load again into the same name and never close. The old model must go, or the board does.
+        self._free_once = weakref.finalize(self, loaded.free)
+        self._free_once.atexit = False  # the system takes it all back then, and a thread may still compute
 
     @property
     def chat_template(self) -> str | None:
@@ -101,7 +107,8 @@ class LlamaSession(TokenwiseSession):
                 return False
             part = prompt[len(self._tokens) : len(self._tokens) + self._batch]
             ids = (ctypes.c_int32 * len(part))(*part)
-            if not self._decode(self._llama.llama_batch_get_one(ids, len(part)), part):
+            batch = self._llama.llama_batch_get_one(ids, len(part))
+            if not interruptible.run(functools.partial(self._decode, batch, part), self._interrupt):
                 return False
         return True
 
@@ -135,4 +142,4 @@ class LlamaSession(TokenwiseSession):
         self._abort.raise_()
 
     def _free(self) -> None:
-        self._loaded.free()
+        self._free_once()

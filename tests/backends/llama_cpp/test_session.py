@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,6 +236,25 @@ class TestCancel:
         question = session.tokenize(QUESTION)
         after = list(session.generate(question, GREEDY, max_tokens=12))
         assert ids_of(after) == plain_greedy(starter_path, question, 12)
+
+    def test_an_interrupt_of_the_main_thread_ends_a_prefill_at_once(
+        self, starter_path: Path, open_session: Open
+    ) -> None:
+        """The stop button of a notebook. One batch of 1,000 tokens takes some seconds."""
+        session = open_session(starter_path, context=2048, micro_batch=1024)
+        prompt = session.tokenize("word " * 1000)
+        cancel = WatchedCancel()
+        stopper = threading.Thread(target=lambda: (cancel.heard.wait(10), os.kill(os.getpid(), signal.SIGINT)))
+        stopper.start()
+        started = time.process_time()
+        with pytest.raises(KeyboardInterrupt):
+            list(session.generate(prompt, GREEDY, max_tokens=5, cancel=cancel))
+        spent = time.process_time() - started
+        stopper.join()
+        started = time.process_time()
+        whole = list(session.generate(prompt, GREEDY, max_tokens=1))
+        assert whole[-1].timings.cached_tokens == 0  # nothing of the broken prefill is trusted
+        assert spent < 0.5 * (time.process_time() - started)
 
     def test_before_it_starts(self, tiny_path: Path, open_session: Open) -> None:
         session, cancel = open_session(tiny_path), Cancel()
