@@ -43,6 +43,13 @@ def format_bytes(count: float) -> str:
     return f"{sign}{count / GIB:.2f} GiB"
 
 
+def format_rate(bytes_per_second: float) -> str:
+    """Write bytes per second for people, in decimal units as data sheets do: `31.6 GB/s`, `1.01 TB/s`."""
+    if bytes_per_second < 999.5e9:
+        return f"{bytes_per_second / 1e9:.3g} GB/s"
+    return f"{bytes_per_second / 1e12:.3g} TB/s"
+
+
 def round_up(value: int, multiple: int) -> int:
     """The smallest multiple of `multiple` that is at least `value`."""
     return -(-value // multiple) * multiple

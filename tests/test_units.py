@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgelfm.errors import RequestError
-from edgelfm.units import format_bytes, format_seconds, parse_bytes, round_up
+from edgelfm.units import format_bytes, format_rate, format_seconds, parse_bytes, round_up
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,14 @@ def test_what_is_no_amount_is_named_and_the_way_to_write_it_shown(text: Any) -> 
 )
 def test_amounts_for_people(count: float, expected: str) -> None:
     assert format_bytes(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(4.26e9, "4.26 GB/s"), (31.6e9, "31.6 GB/s"), (273e9, "273 GB/s"), (999.9e9, "1 TB/s"), (1008.1e9, "1.01 TB/s")],
+)
+def test_rates_for_people(rate: float, expected: str) -> None:
+    assert format_rate(rate) == expected
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.085, "85 ms"), (1.24, "1.2 s"), (200, "3 min 20 s")])

@@ -96,6 +96,8 @@ class Gpu:
     compute_capability: str = ""  # CUDA only, "8.7"
     usable: bool = False  # a driver answers
     reason: str = ""  # why not usable, or how it was recognised
+    memory_bandwidth_bytes_per_second: float | None = None  # peak of its own memory; None where that is main memory
+    memory_bandwidth_reason: str = ""  # what it was reckoned from, or how to learn it
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,13 @@ def _nvml_device(nvml: Any, index: int, driver: str) -> NvidiaDevice:
     with contextlib.suppress(nvml.NVMLError):
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         total, free = int(memory.total), int(memory.free)
-    return NvidiaDevice(_text(nvml.nvmlDeviceGetName(handle)), driver, capability, total, free)
+    bits: int | None = None
+    clock: int | None = None
+    # Old bindings lack the first function (AttributeError), old drivers and GPUs that share main memory the answer.
+    with contextlib.suppress(nvml.NVMLError, AttributeError):
+        bits = int(nvml.nvmlDeviceGetMemoryBusWidth(handle))
+        clock = int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
+    return NvidiaDevice(_text(nvml.nvmlDeviceGetName(handle)), driver, capability, total, free, bits, clock)
 
 
 def _text(value: bytes | str) -> str:

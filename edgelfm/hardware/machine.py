@@ -67,6 +67,8 @@ class NvidiaDevice:
     compute_capability: str = ""
     memory_total: int | None = None  # bytes
     memory_free: int | None = None  # bytes
+    memory_bus_bits: int | None = None  # width of the interface to that memory
+    memory_clock_mhz: int | None = None  # the highest that NVML reports, which is half the transfers per second
 
 
 class Machine:

@@ -16,6 +16,7 @@ _QUERY = "--query-gpu=name,driver_version,compute_cap,memory.total,memory.free"
 _PROGRAMS = ("nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 # Compute capability of each Tegra generation, from NVIDIA's list of CUDA GPUs.
 _TEGRA = {"tegra210": "5.3", "tegra186": "6.2", "tegra194": "7.2", "tegra234": "8.7", "tegra264": "11.0"}
+_BINDING = "nvidia-ml-py"  # the distribution with NVML's Python binding, pynvml
 _TEGRA_NODES = ("/dev/nvidia0", "/dev/nvgpu/igpu0/power", "/dev/nvhost-gpu")
 
 
@@ -25,7 +26,8 @@ def nvidia_gpus(machine: Machine, board: Board, memory: Memory) -> tuple[Gpu, ..
     if devices is None:
         devices, source = _ask_program(machine), "nvidia-smi"
     if devices:
-        return tuple(_gpu(device, board, memory, source) for device in devices)
+        install = source == "nvidia-smi" and machine.package(_BINDING) is None
+        return tuple(_gpu(device, board, memory, source, install) for device in devices)
     if board.soc in _TEGRA:
         return (_tegra(machine, board, memory),)
     return _without_driver(machine)
@@ -54,8 +56,30 @@ def _ask_program(machine: Machine) -> tuple[NvidiaDevice, ...]:
     return ()
 
 
-def _gpu(device: NvidiaDevice, board: Board, memory: Memory, source: str) -> Gpu:
+def memory_bandwidth(device: NvidiaDevice) -> float | None:
+    """Peak bytes per second of the device's own memory, None where the driver gave no width or no clock.
+
+    Width in bytes times clock times 2. The 2 holds for every kind of memory: for HBM the reported clock is the real
+    one and data moves on both its edges, and for GDDR the driver reports half the transfers per second, whatever the
+    real clock is. An RTX 3090 (GDDR6X, 384 bits, 9751 MHz) comes to 936 GB/s, an A100 40GB (HBM2, 5120 bits, 1215 MHz)
+    to 1555 GB/s, as NVIDIA's data sheets have it. Sources:
+    https://forums.developer.nvidia.com/t/rtx-3090-a100-memory-frequency/198730 and, for a B200 (HBM3E, 7680 bits,
+    3996 MHz, 7.67 TB/s), https://github.com/pytorch/ao/pull/4002.
+    """
+    if not device.memory_bus_bits or not device.memory_clock_mhz:
+        return None
+    return device.memory_bus_bits / 8 * device.memory_clock_mhz * 1e6 * 2
+
+
+def _gpu(device: NvidiaDevice, board: Board, memory: Memory, source: str, install: bool) -> Gpu:
     unified = device.memory_total is None
+    bandwidth = None if unified else memory_bandwidth(device)
+    if unified:
+        bandwidth_reason = ""
+    elif bandwidth is not None:
+        bandwidth_reason = f"{device.memory_bus_bits} bits at {device.memory_clock_mhz} MHz"
+    else:
+        bandwidth_reason = f"{source} does not tell" + (f"; to ask NVML: pip install {_BINDING}" if install else "")
     return Gpu(
         vendor="nvidia",
         name=device.name,
@@ -66,6 +90,8 @@ def _gpu(device: NvidiaDevice, board: Board, memory: Memory, source: str) -> Gpu
         compute_capability=device.compute_capability or _TEGRA.get(board.soc, ""),
         usable=True,
         reason=f"{source}; no memory of its own, shares main memory" if unified else source,
+        memory_bandwidth_bytes_per_second=bandwidth,
+        memory_bandwidth_reason=bandwidth_reason,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..units import format_bytes
+from ..units import format_bytes, format_rate
 from .host import Cpu, Gpu, Host, Memory, Npu, Runtime
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def host_lines(host: Host) -> Iterator[Line]:
         yield "bandwidth", f"unknown: {speed.reason}", "dim"
     for gpu in host.gpus:
         yield "gpu", _gpu(gpu), "" if gpu.usable else "yellow"
+        if gpu.memory_bandwidth_bytes_per_second is None and gpu.memory_bandwidth_reason:
+            yield "gpu", f"  memory bandwidth unknown: {gpu.memory_bandwidth_reason}", "dim"
     for npu in host.npus:
         yield "npu", _npu(npu), "" if npu.usable else "yellow"
     for runtime in host.runtimes:
@@ -95,7 +97,9 @@ def _gpu(gpu: Gpu) -> str:
     size = format_bytes(gpu.memory_total_bytes) if gpu.memory_total_bytes else ""
     size += " of main memory" if size and gpu.unified else ""
     capability = f"compute {gpu.compute_capability}" if gpu.compute_capability else ""
-    text = " · ".join(filter(None, (gpu.name, size, capability, gpu.driver)))
+    speed = gpu.memory_bandwidth_bytes_per_second
+    rate = f"{format_rate(speed)} expected" if speed else ""
+    text = " · ".join(filter(None, (gpu.name, size, rate, capability, gpu.driver)))
     if not gpu.usable:
         return f"{text}: not usable, {gpu.reason}"
     return f"{text} ({gpu.reason})" if gpu.reason else text

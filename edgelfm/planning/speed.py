@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..decision import Decision
-from ..hardware.host import Host
+from ..hardware.host import Gpu, Host
 from ..hardware.profiles import Match, SpeedReference
 from ..models.architecture import Architecture
+from ..units import format_rate
 from .acceleration import Acceleration
 from .plan import Reference, SpeedEstimate
 
@@ -38,15 +39,26 @@ def memory_bandwidth(host: Host, match: Match, accelerator: Acceleration) -> Dec
     expected = match.profile.bandwidth_bytes_per_second
     source = match.profile.bandwidth_source or f"profile {match.profile.id}"
     if accelerator.discrete and accelerator.gpu is not None:
-        return Decision(None, f"nothing is known about the memory bandwidth of the {accelerator.gpu.name}", "unknown")
+        return _own_bandwidth(accelerator.gpu)
     if accelerator.gpu is not None and expected:
-        return Decision(expected, f"{_rate(expected)} expected of unified memory ({source})", "estimated")
+        return Decision(expected, f"{format_rate(expected)} expected of unified memory ({source})", "estimated")
     if host.bandwidth.bytes_per_second:
         figure = host.bandwidth.bytes_per_second
-        return Decision(figure, f"{_rate(figure)} of read bandwidth, {host.bandwidth.grade} here", host.bandwidth.grade)
+        return Decision(
+            figure, f"{format_rate(figure)} of read bandwidth, {host.bandwidth.grade} here", host.bandwidth.grade
+        )
     if expected:
-        return Decision(expected, f"{_rate(expected)} of read bandwidth expected ({source})", "estimated")
+        return Decision(expected, f"{format_rate(expected)} of read bandwidth expected ({source})", "estimated")
     return Decision(None, "memory bandwidth is neither measured here nor known to the profile", "unknown")
+
+
+def _own_bandwidth(gpu: Gpu) -> Decision[float | None]:
+    """Of a GPU with memory of its own: what its driver promises, which is a data sheet's figure and no measurement."""
+    peak, source = gpu.memory_bandwidth_bytes_per_second, gpu.memory_bandwidth_reason
+    told = f" ({source})" if source else ""
+    if peak:
+        return Decision(peak, f"{format_rate(peak)} of the {gpu.name}{told}", "estimated")
+    return Decision(None, f"nothing is known about the memory bandwidth of the {gpu.name}{told}", "unknown")
 
 
 def bytes_per_token(weights_read: int, architecture: Architecture) -> int:
@@ -93,7 +105,3 @@ def references(published: Sequence[SpeedReference], model: str) -> tuple[Referen
         for one in published
         if one.model == model
     )
-
-
-def _rate(bytes_per_second: float) -> str:
-    return f"{bytes_per_second / 1e9:.3g} GB/s"

@@ -10,6 +10,7 @@ import pytest
 
 from edgelfm.errors import HostFileError
 from edgelfm.hardware import Host
+from edgelfm.hardware.host import Gpu
 
 
 def test_there_and_back(machine_name: str, machine_host: Callable[[str], Host]) -> None:
@@ -21,6 +22,12 @@ def test_missing_fields_take_their_defaults() -> None:
     host = Host.from_json('{"schema": 1, "memory": {"total_bytes": 8000000000}}')
     assert host.memory.total_bytes == 8_000_000_000
     assert host.gpus == ()
+
+
+def test_a_gpu_written_before_its_bandwidth_was_known() -> None:
+    host = Host.from_json('{"schema": 1, "gpus": [{"vendor": "nvidia", "name": "RTX 4090", "usable": true}]}')
+    assert host.gpus == (Gpu("nvidia", "RTX 4090", usable=True),)
+    assert host.gpus[0].memory_bandwidth_bytes_per_second is None
 
 
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:

@@ -8,8 +8,8 @@ import pytest
 
 from edgelfm.hardware.gpu import metal_working_set, read_gpus
 from edgelfm.hardware.host import Board, Cpu, Gpu, Memory
-from edgelfm.hardware.machine import Machine
-from edgelfm.hardware.nvidia import parse_query
+from edgelfm.hardware.machine import Machine, NvidiaDevice
+from edgelfm.hardware.nvidia import memory_bandwidth, parse_query
 
 Build = Callable[..., Machine]
 GIB = 1024**3
@@ -47,6 +47,46 @@ def test_nvml_goes_before_nvidia_smi(build_machine: Build) -> None:
     device = {"name": "A", "memory_total": 8 * GIB, "memory_free": 7 * GIB}
     found = gpus(build_machine(nvml=[device], commands={SMI: "B, 1, 8.0, 1, 1\n"}))
     assert [(gpu.name, gpu.unified, gpu.memory_available_bytes) for gpu in found] == [("A", False, 7 * GIB)]
+
+
+# Width and highest memory clock as the driver reports them, and GB/s of the data sheet.
+@pytest.mark.parametrize(
+    ("bits", "mhz", "published"),
+    [
+        pytest.param(384, 10501, 1008, id="RTX 4090, GDDR6X"),
+        pytest.param(384, 9751, 936, id="RTX 3090, GDDR6X"),
+        pytest.param(5120, 1215, 1555, id="A100 40GB, HBM2"),
+        pytest.param(7680, 3996, 7672, id="B200, HBM3E"),
+    ],
+)
+def test_bandwidth_of_a_card_is_that_of_its_data_sheet(bits: int, mhz: int, published: int) -> None:
+    found = memory_bandwidth(NvidiaDevice("card", memory_bus_bits=bits, memory_clock_mhz=mhz))
+    assert found == pytest.approx(published * 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("bits", "mhz"), [(None, None), (384, None), (None, 10501), (0, 10501), (384, 0)])
+def test_half_an_answer_gives_no_bandwidth(build_machine: Build, bits: int | None, mhz: int | None) -> None:
+    device = {"name": "A", "memory_total": 8 * GIB, "memory_bus_bits": bits, "memory_clock_mhz": mhz}
+    (gpu,) = gpus(build_machine(nvml=[device]))
+    assert (gpu.memory_bandwidth_bytes_per_second, gpu.memory_bandwidth_reason) == (None, "NVML does not tell")
+
+
+@pytest.mark.parametrize(
+    ("packages", "reason"),
+    [
+        ({}, "nvidia-smi does not tell; to ask NVML: pip install nvidia-ml-py"),
+        ({"nvidia-ml-py": "12.575.51"}, "nvidia-smi does not tell"),
+    ],
+)
+def test_nvidia_smi_knows_no_bandwidth(build_machine: Build, packages: dict[str, str], reason: str) -> None:
+    (gpu,) = gpus(build_machine(commands={SMI: "B, 1, 8.0, 8192, 8000\n"}, packages=packages))
+    assert (gpu.memory_bandwidth_bytes_per_second, gpu.memory_bandwidth_reason) == (None, reason)
+
+
+def test_a_gpu_in_main_memory_has_no_bandwidth_of_its_own(build_machine: Build) -> None:
+    (gpu,) = gpus(build_machine(nvml=[{"name": "NVIDIA GB10", "memory_bus_bits": 256, "memory_clock_mhz": 4266}]))
+    assert gpu.unified
+    assert (gpu.memory_bandwidth_bytes_per_second, gpu.memory_bandwidth_reason) == (None, "")
 
 
 def test_a_driver_that_fails_is_remembered(build_machine: Build) -> None:

@@ -81,12 +81,35 @@ class Nvml(types.ModuleType):
         return types.SimpleNamespace(total=24 * 1024 * MIB, free=23 * 1024 * MIB)
 
 
-def test_gpus_as_nvml_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", Nvml("pynvml"))
-    assert Machine.here().nvidia_devices() == (
-        NvidiaDevice("NVIDIA GeForce RTX 4090", "580.82", "8.9", 24 * 1024 * MIB, 23 * 1024 * MIB),
-        NvidiaDevice("NVIDIA GB10", "580.82", "12.1", None, None),
+class NvmlOfMemory(Nvml):
+    """The same in versions that tell about the memory interface; the GPU without one says 0 bits and no clock."""
+
+    NVML_CLOCK_MEM = 2
+    nvmlDeviceGetMemoryBusWidth = staticmethod(lambda handle: (384, 0)[handle])
+
+    @classmethod
+    def nvmlDeviceGetMaxClockInfo(cls, handle: int, kind: int) -> int:
+        if handle == 1 or kind != cls.NVML_CLOCK_MEM:
+            raise cls.NVMLError("Not Supported")
+        return 10501
+
+
+@pytest.mark.parametrize(
+    ("binding", "card", "unified"), [(Nvml, (None, None), (None, None)), (NvmlOfMemory, (384, 10501), (0, None))]
+)
+def test_gpus_as_nvml_lists_them(
+    binding: type[Nvml],
+    card: tuple[int | None, int | None],
+    unified: tuple[int | None, int | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", binding("pynvml"))
+    machine = Machine.here()
+    assert machine.nvidia_devices() == (
+        NvidiaDevice("NVIDIA GeForce RTX 4090", "580.82", "8.9", 24 * 1024 * MIB, 23 * 1024 * MIB, *card),
+        NvidiaDevice("NVIDIA GB10", "580.82", "12.1", None, None, *unified),
     )
+    assert machine.refusals == {}
 
 
 def test_importing_the_package_stays_light() -> None:

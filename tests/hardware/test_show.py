@@ -43,6 +43,14 @@ def test_an_npu_that_cannot_be_used(machine_host: Callable[[str], Host]) -> None
     assert "not usable, no permission for /dev/accel/accel0" in shown(machine_host("ryzen-ai-9-hx370"), 200)
 
 
+def test_a_card_and_the_bandwidth_of_its_memory(machine_host: Callable[[str], Host]) -> None:
+    known = shown(machine_host("rtx4090-desktop"), 200)
+    assert "NVIDIA GeForce RTX 4090 · 23.99 GiB · 1.01 TB/s expected · compute 8.9" in known
+    assert "memory bandwidth unknown" not in known
+    unknown = shown(machine_host("wsl2"), 200)
+    assert "memory bandwidth unknown: nvidia-smi does not tell; to ask NVML: pip install nvidia-ml-py" in unknown
+
+
 def test_brackets_in_names_are_text_not_markup() -> None:
     host = Host(bandwidth=Bandwidth(31e9, "measured", "by [2] threads"), remarks=(Remark("gpu", "[red] no answer"),))
     text = shown(host)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from edgelfm.hardware import Host, profiles
+from edgelfm.hardware.host import Bandwidth
 from edgelfm.models.entry import ModelEntry
 from edgelfm.planning import plan
 from edgelfm.planning.plan import Plan, Request
@@ -126,6 +127,30 @@ def test_a_card_has_memory_of_its_own(machine_host: Callable[[str], Host], on_ma
     assert 20 * GIB < made.budget.gpu_bytes < 23 * GIB
     assert made.chosen.memory.on("gpu") > GIB
     assert made.chosen.memory.on("host") < 300 * MIB
+
+
+def test_a_card_writes_at_the_bandwidth_of_its_own_memory(
+    machine_host: Callable[[str], Host], on_machine: Callable[..., Plan]
+) -> None:
+    chosen = on_machine(machine_host("rtx4090-desktop")).chosen
+    assert chosen is not None
+    assert chosen.decode.grade == "estimated"
+    assert chosen.decode.reason.endswith("1.01 TB/s of the NVIDIA GeForce RTX 4090 (384 bits at 10501 MHz)")
+    assert chosen.decode.low is not None
+    assert chosen.decode.high is not None
+    assert 100 < chosen.decode.low < chosen.decode.high < 1008e9 / chosen.memory.part("weights")
+
+
+def test_a_full_card_lends_no_bandwidth_to_what_stays_in_main_memory(
+    machine_host: Callable[[str], Host], on_machine: Callable[..., Plan]
+) -> None:
+    host = machine_host("rtx4090-desktop")
+    full = replace(host.gpus[0], memory_available_bytes=600 * MIB)
+    host = replace(host, gpus=(full,), bandwidth=Bandwidth(60e9, "measured"))
+    chosen = on_machine(host).chosen
+    assert chosen is not None
+    assert chosen.settings.gpu_layers.value == 0
+    assert chosen.decode.reason.endswith("60 GB/s of read bandwidth, measured here")
 
 
 def test_the_512_mb_container_says_why_it_is_the_smallest(

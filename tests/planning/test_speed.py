@@ -110,8 +110,37 @@ def test_the_profile_is_believed_where_nothing_was_measured(make_host: MakeHost,
 def test_main_memory_says_nothing_about_a_discrete_gpu(make_host: MakeHost, make_match: MakeMatch) -> None:
     card = Acceleration(Gpu("nvidia", "RTX 4090", usable=True), "CUDA")
     found = memory_bandwidth(make_host(bandwidth=60e9), make_match(bandwidth=60e9), card)
+    assert (found.value, found.grade) == (None, "unknown")
+    assert found.reason == "nothing is known about the memory bandwidth of the RTX 4090"
+
+
+def test_a_discrete_gpu_has_the_bandwidth_its_driver_tells(make_host: MakeHost, make_match: MakeMatch) -> None:
+    gpu = Gpu(
+        "nvidia",
+        "RTX 4090",
+        usable=True,
+        memory_bandwidth_bytes_per_second=1008e9,
+        memory_bandwidth_reason="384 bits at 10501 MHz",
+    )
+    found = memory_bandwidth(make_host(bandwidth=60e9), make_match(bandwidth=60e9), Acceleration(gpu, "CUDA"))
+    assert (found.value, found.grade) == (1008e9, "estimated")
+    assert found.reason == "1.01 TB/s of the RTX 4090 (384 bits at 10501 MHz)"
+
+
+def test_how_to_learn_the_bandwidth_of_a_card_is_passed_on(make_host: MakeHost, make_match: MakeMatch) -> None:
+    gpu = Gpu("nvidia", "RTX 4090", usable=True, memory_bandwidth_reason="to ask NVML: pip install nvidia-ml-py")
+    found = memory_bandwidth(make_host(), make_match(), Acceleration(gpu, "CUDA"))
     assert found.value is None
-    assert "RTX 4090" in found.reason
+    assert found.reason.endswith("of the RTX 4090 (to ask NVML: pip install nvidia-ml-py)")
+
+
+@pytest.mark.parametrize(("expected", "value"), [(273e9, 273e9), (None, 31e9)])
+def test_unified_memory_is_as_fast_as_main_memory_whatever_the_gpu_says(
+    expected: float | None, value: float, make_host: MakeHost, make_match: MakeMatch
+) -> None:
+    gpu = Gpu("nvidia", "GB10", unified=True, usable=True, memory_bandwidth_bytes_per_second=9e12)
+    found = memory_bandwidth(make_host(bandwidth=31e9), make_match(bandwidth=expected), Acceleration(gpu, "CUDA"))
+    assert found.value == value
 
 
 def test_published_speeds_of_this_model_are_carried_with_their_source() -> None:
