@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
@@ -11,7 +12,7 @@ from .messages import Message
 from .options import ReplyOptions
 from .prompt import Prompt
 from .reply import Reply
-from .stream import Stream
+from .stream import Stream, Written
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,7 +38,7 @@ class Conversation:
         self._system = [Message("system", system)] if system is not None else []
         self._messages = [*self._system, *history]
         self._seen = Prompt()
-        self._active: Stream | None = None
+        self._active: Callable[[], Stream | None] = lambda: None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -87,16 +88,17 @@ class Conversation:
         options = self._engine.options(given)
         messages, prompt = self._engine.fit(messages, self._seen, options, self._overflow)
 
-        def keep(stream: Stream) -> None:
-            if not stream.raw:
+        def keep(written: Written) -> None:
+            if not written.raw:
                 return
-            self._messages = [*messages, Message("assistant", stream.reply.text, stream.raw)]
+            raw = "".join(written.raw)
+            self._messages = [*messages, Message("assistant", "".join(written.text), raw)]
             # After a stop string the last tokens say more than the text does, so they do not stand for it.
-            exact = not (options.stop and stream.reply.finish_reason == "stop")
-            self._seen = prompt.with_reply(stream.raw, stream.ids) if exact else prompt
+            exact = not (options.stop and written.finish == "stop")
+            self._seen = prompt.with_reply(raw, written.ids) if exact else prompt
 
         stream = self._engine.start(prompt, options, keep)
-        self._active = stream
+        self._active = weakref.ref(stream)  # weak: a stream that nobody reads any more must end
         return stream
 
     def _last_question(self) -> int:
@@ -106,6 +108,5 @@ class Conversation:
         raise RequestError("nothing has been said yet", hint='begin with talk.send("Hello")')
 
     def _stop_active(self) -> None:
-        if self._active is not None and not self._active.ended:
-            self._active.close()
-        self._active = None
+        if (active := self._active()) is not None and not active.ended:
+            active.close()

@@ -12,7 +12,7 @@ from ..models.entry import ModelEntry
 from .messages import Message
 from .options import Options, ReplyOptions, read_options
 from .prompt import Prompt, PromptBuilder
-from .stream import Stream
+from .stream import Stream, Written
 from .template import CHATML, ChatTemplate
 from .thinking import OPEN
 
@@ -80,7 +80,7 @@ class Engine:
             )
         return messages, prompt
 
-    def start(self, prompt: Prompt, options: Options, on_end: Callable[[Stream], None] | None = None) -> Stream:
+    def start(self, prompt: Prompt, options: Options, on_end: Callable[[Written], None] | None = None) -> Stream:
         """Begin to generate. Nothing is computed before the stream is read."""
         cancel = Cancel()
         tokens = self.session.generate(

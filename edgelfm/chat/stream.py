@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..backends.base import FinishReason, Timings, Token
 from ..backends.cancel import Cancel
@@ -21,11 +21,52 @@ class Piece:
     text: str
 
 
+@dataclass(slots=True)
+class Written:
+    """What a model has written so far. `raw` joins to its text as it stands, markers and thinking included."""
+
+    context: int
+    model: str
+    splitter: ThinkingSplitter
+    on_end: Callable[[Written], None] | None
+    raw: list[str] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    finish: FinishReason = "cancelled"
+    timings: Timings | None = None
+    reply: Reply | None = None
+
+    def show(self, parts: Iterator[tuple[Kind, str]]) -> Iterator[Piece]:
+        """Keep the parts and pass them on."""
+        for kind, text in parts:
+            (self.text if kind == "text" else self.thinking).append(text)
+            yield Piece(kind, text)
+
+    def end(self) -> None:
+        """Make the reply of what is here. Only the first call counts."""
+        if self.reply is not None:
+            return
+        timings = self.timings or _NO_TIME
+        completion = timings.completion_tokens or len(self.ids)
+        self.reply = Reply(
+            "".join(self.text),
+            thinking="".join(self.thinking).strip(),
+            usage=Usage(timings.prompt_tokens, timings.cached_tokens, completion, self.context),
+            timings=timings,
+            finish_reason=self.finish,
+            model=self.model,
+        )
+        if self.on_end is not None:
+            self.on_end(self)
+
+
 class Stream:
     """An iterator over the text of one reply.
 
-    `pieces()` gives the thinking too. `cancel()` may come from any thread. `reply` is the finished `Reply`; asking
-    for it reads the stream to its end. Leaving a `with` block, or dropping the stream, stops the generation.
+    `pieces()` gives the thinking too. `cancel()` may come from any thread. `reply` is the finished `Reply`; asking for
+    it reads the stream to its end. Leaving a `with` block, or dropping the stream, stops the generation and lets the
+    next in line have the model.
     """
 
     def __init__(
@@ -36,41 +77,27 @@ class Stream:
         context: int,
         model: str,
         thinking_opened: bool = False,
-        on_end: Callable[[Stream], None] | None = None,
+        on_end: Callable[[Written], None] | None = None,
     ) -> None:
-        self._tokens = tokens
         self._cancel = cancel
-        self._context = context
-        self._model = model
-        self._splitter = ThinkingSplitter(opened=thinking_opened)
-        self._on_end = on_end
-        self._shown: dict[Kind, list[str]] = {"text": [], "thinking": []}
-        self._raw: list[str] = []
-        self._finish: FinishReason | None = None
-        self._timings: Timings | None = None
-        self._reply: Reply | None = None
-        self.ids: list[int] = []
-        self._iterator = self._read()
-
-    @property
-    def raw(self) -> str:
-        """What the model wrote so far, markers and thinking included."""
-        return "".join(self._raw)
+        self._written = Written(context, model, ThinkingSplitter(opened=thinking_opened), on_end)
+        # The generator must not know this object: in a circle of references, a dropped stream would keep the model.
+        self._iterator = _read(tokens, self._written)
 
     @property
     def ended(self) -> bool:
         """Whether the reply is complete, was stopped, or failed."""
-        return self._reply is not None
+        return self._written.reply is not None
 
     @property
     def reply(self) -> Reply:
         """The whole reply. Reads to the end if that has not happened yet."""
-        if self._reply is None:
+        if self._written.reply is None:
             for _ in self._iterator:
                 pass
-            self._end()  # a stream that was closed before it was first read has not ended itself
-        assert self._reply is not None
-        return self._reply
+            self._written.end()  # a stream that was closed before it was first read has not ended itself
+        assert self._written.reply is not None
+        return self._written.reply
 
     def pieces(self) -> Iterator[Piece]:
         """Text and thinking in the order the model writes them."""
@@ -83,8 +110,7 @@ class Stream:
     def close(self) -> None:
         """Stop and let go of the model."""
         self._iterator.close()
-        if self._reply is None:
-            self._end()
+        self._written.end()
 
     def __iter__(self) -> Iterator[str]:
         for piece in self._iterator:
@@ -97,38 +123,18 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self) -> Generator[Piece]:
-        try:
-            for token in self._tokens:
-                self.ids += token.ids
-                if token.text:
-                    self._raw.append(token.text)
-                    yield from self._show(self._splitter.push(token.text))
-                if token.finish_reason is not None:
-                    self._finish, self._timings = token.finish_reason, token.timings
-                    yield from self._show(self._splitter.finish())
-        finally:
-            if isinstance(self._tokens, Generator):
-                self._tokens.close()
-            self._end()
 
-    def _show(self, parts: Iterator[tuple[Kind, str]]) -> Iterator[Piece]:
-        for kind, text in parts:
-            self._shown[kind].append(text)
-            yield Piece(kind, text)
-
-    def _end(self) -> None:
-        if self._reply is not None:
-            return
-        timings = self._timings or _NO_TIME
-        completion = timings.completion_tokens or len(self.ids)
-        self._reply = Reply(
-            "".join(self._shown["text"]),
-            thinking="".join(self._shown["thinking"]).strip(),
-            usage=Usage(timings.prompt_tokens, timings.cached_tokens, completion, self._context),
-            timings=timings,
-            finish_reason=self._finish or "cancelled",
-            model=self._model,
-        )
-        if self._on_end is not None:
-            self._on_end(self)
+def _read(tokens: Iterator[Token], written: Written) -> Generator[Piece]:
+    try:
+        for token in tokens:
+            written.ids += token.ids
+            if token.text:
+                written.raw.append(token.text)
+                yield from written.show(written.splitter.push(token.text))
+            if token.finish_reason is not None:
+                written.finish, written.timings = token.finish_reason, token.timings
+                yield from written.show(written.splitter.finish())
+    finally:
+        if isinstance(tokens, Generator):
+            tokens.close()
+        written.end()

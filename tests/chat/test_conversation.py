@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +113,22 @@ class TestStopping:
         assert reply.startswith(text)
         assert talk.messages[-1].content == reply
         assert greedy(talk, "Go on.")
+
+    def test_dropping_a_stream_frees_the_model_for_other_threads(self, tiny_path: Path, engine: MakeEngine) -> None:
+        one = engine(tiny_path)
+        talk = Conversation(one)
+        gc.disable()  # what is dropped must go at once, not when somebody collects
+        try:
+            for _ in talk.stream("one"):
+                break
+            replies: list[Reply] = []
+            other = threading.Thread(target=lambda: replies.append(Conversation(one).send("two", max_tokens=2)))
+            other.start()
+            other.join(30)
+        finally:
+            gc.enable()
+        assert replies[0].usage.completion_tokens == 2
+        assert [m.role for m in talk.messages] == ["user", "assistant"]  # as far as it came
 
     def test_dropping_a_stream_frees_the_model(self, tiny_path: Path, engine: MakeEngine) -> None:
         one = engine(tiny_path)

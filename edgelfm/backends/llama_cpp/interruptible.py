@@ -6,6 +6,7 @@ of a prefill takes many seconds. So the main thread lets another do the work and
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,14 +15,20 @@ T = TypeVar("T")
 
 
 def run(call: Callable[[], T], interrupt: Callable[[], None]) -> T:
-    """The result of `call()`. If an interrupt comes meanwhile, calls `interrupt`, waits for the end, and raises it."""
+    """The result of `call()`. If an interrupt comes meanwhile, calls `interrupt`, waits for the end, and raises it.
+
+    Whatever happens, `call` is not running any more when this returns or raises.
+    """
     if threading.current_thread() is not threading.main_thread():
         return call()
+    begun = threading.Lock()  # taken by whoever is first: the thread that computes, or an interrupt before it could
+    done = threading.Event()
     results: list[T] = []
     failures: list[BaseException] = []
-    done = threading.Event()
 
     def work() -> None:
+        if not begun.acquire(blocking=False):
+            return
         try:
             results.append(call())
         except BaseException as failure:  # noqa: BLE001  (raised again where it was called)
@@ -29,13 +36,21 @@ def run(call: Callable[[], T], interrupt: Callable[[], None]) -> T:
         finally:
             done.set()
 
-    threading.Thread(target=work, name="edgelfm-prefill", daemon=True).start()
     try:
+        threading.Thread(target=work, name="edgelfm-prefill", daemon=True).start()
         done.wait()
     except BaseException:
-        interrupt()
-        done.wait()
+        if not begun.acquire(blocking=False):
+            interrupt()
+            _wait_whatever_comes(done)
         raise
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _wait_whatever_comes(done: threading.Event) -> None:
+    """Wait through further interrupts: native code must not be left running on a state that others then use."""
+    while not done.is_set():
+        with contextlib.suppress(BaseException):
+            done.wait()
