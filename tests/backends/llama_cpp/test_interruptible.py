@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -53,6 +52,7 @@ def test_other_threads_do_their_own_work() -> None:
 @pytest.mark.parametrize("drops", range(1, 30))
 def test_nothing_runs_on_after_an_interrupt(rain: threading.Event, drops: int) -> None:
     running, stop, over = [], threading.Event(), threading.Event()
+    main = threading.get_ident()
 
     def work() -> None:
         running.append(1)
@@ -62,9 +62,9 @@ def test_nothing_runs_on_after_an_interrupt(rain: threading.Event, drops: int) -
     def fall() -> None:
         rain.wait(10)
         for _ in range(drops):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
         while not over.is_set():  # the first may have fallen before the work was reached
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
             over.wait(0.001)
 
     cloud = threading.Thread(target=fall)
