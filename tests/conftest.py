@@ -15,7 +15,7 @@ from edgelfm.hardware.machine import Machine
 from tests.tiny import write_tiny_lfm2
 
 # edgelfm says this to OpenMP before it loads llama.cpp; some tests load it before edgelfm does.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 MACHINES = Path(__file__).parent / "hardware" / "machines"
 MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))

@@ -14,11 +14,11 @@ from types import ModuleType
 
 from ...errors import BackendError, BackendMissing
 
-#: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. The default, some milliseconds, lets the
-#: threads of llama.cpp burn the very core that the last of them waits for as soon as another program runs: decoding
-#: falls to a hundredth. This is some tens of microseconds, enough for the barriers of a token;
-#: `scripts/bench_contention.py`.
-_SPIN_COUNT = "10000"
+#: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. Its own default is 300,000, some
+#: milliseconds: beside another program that computes, the threads of llama.cpp can burn the very core that the last of
+#: them waits for, and decoding falls to a hundredth. A thousand turns are some tens of microseconds, enough for the
+#: barriers of a token. `scripts/bench_contention.py` measures both.
+_SPIN_COUNT = "1000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
 
