@@ -7,6 +7,7 @@ itself. So a board that is not here is a folder with a `root/` tree. A machine k
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ class NvidiaDevice:
     memory_clock_mhz: int | None = None  # the highest that NVML reports, which is half the transfers per second
 
 
-class Machine:
+class Machine(ABC):
     """Files under a root, commands, installed packages and facts. What could not be had is `None`.
 
     A thing that does not exist is an ordinary answer. A thing that exists and refuses (no permission, a failing or
@@ -134,9 +135,9 @@ class Machine:
         """Whether anything is at that path."""
         return self.access(path) != "absent"
 
+    @abstractmethod
     def access(self, path: str) -> Access:
         """Whether this process could open that path for reading and writing, as a device needs."""
-        raise NotImplementedError
 
     def _locate(self, path: str) -> Path:
         return self.root / path.lstrip("/")
@@ -149,37 +150,37 @@ class Machine:
             self._outputs[command] = self._run(command, timeout)
         return self._outputs[command]
 
+    @abstractmethod
     def ask_python(self, name: str, code: str, timeout: float = 10.0) -> Output | None:
         """Run Python code in a child process, so that what it imports cannot harm this one. `name` says what for."""
-        raise NotImplementedError
 
-    def _run(self, command: Sequence[str], timeout: float) -> Output | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, command: Sequence[str], timeout: float) -> Output | None: ...
 
+    @abstractmethod
     def package(self, name: str) -> str | None:
         """Version of an installed Python distribution. Nothing is imported."""
-        raise NotImplementedError
 
+    @abstractmethod
     def package_stamp(self, name: str) -> str:
         """Text that changes when the distribution is installed anew, even in the same version."""
-        raise NotImplementedError
 
+    @abstractmethod
     def program(self, name: str) -> str | None:
         """Path of a program on the search path."""
-        raise NotImplementedError
 
+    @abstractmethod
     def disk_room(self, path: str) -> tuple[int, int] | None:
         """Total and free bytes, for this user, of the disk that holds `path` or would hold it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counters(self) -> Counters | None:
         """What psutil knows, or None."""
-        raise NotImplementedError
 
+    @abstractmethod
     def processor_features(self, numbers: Sequence[int]) -> frozenset[int]:
         """Which of these `IsProcessorFeaturePresent` numbers Windows affirms. Empty on other systems."""
-        raise NotImplementedError
 
+    @abstractmethod
     def nvidia_devices(self) -> tuple[NvidiaDevice, ...] | None:
         """GPUs as NVML lists them, or None where its Python binding or its library is missing."""
-        raise NotImplementedError
