@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .arguments import on_disk, read_host, read_request
 from .chat.conversation import Conversation
 from .chat.engine import Engine, Overflow
 from .chat.messages import Messages, read_messages
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .aio import AsyncModel
     from .backends.base import Memory, Session
     from .chat.options import ReplyOptions
-    from .models.entry import Artifact, ModelEntry, Task
-    from .planning.plan import Candidate, KvType, Plan, Request
+    from .models.entry import ModelEntry, Task
+    from .planning.plan import Candidate, KvType, Plan
 
 
 def inspect(*, bandwidth: bool = True) -> Host:
@@ -65,8 +65,8 @@ def plan(
     from .models import catalog
     from .planning import plan as make_plan
 
-    request = _request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
-    machine = _host(host)
+    request = read_request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
+    machine = inspect() if host is None else read_host(host)
     entries = tuple(catalog.load())
     return make_plan(
         machine,
@@ -74,7 +74,7 @@ def plan(
         entries,
         request,
         drivable=registry.names(),
-        on_disk=_on_disk([request.model] if request.model else entries) if host is None else frozenset(),
+        on_disk=on_disk([request.model] if request.model else entries) if host is None else frozenset(),
     )
 
 
@@ -224,79 +224,3 @@ class Model:
             f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
             f"context {self.context} tokens>"
         )
-
-
-def _on_disk(entries: Iterable[ModelEntry]) -> frozenset[Artifact]:
-    """Artifacts that need no download, so that a full disk is no reason to turn them down."""
-    from .models import store
-
-    return frozenset(artifact for entry in entries for artifact in entry.artifacts if store.find(artifact))
-
-
-def _host(host: Host | str | Path | None) -> Host:
-    if isinstance(host, Host):
-        return host
-    if host is None:
-        return inspect()
-    path = Path(host)
-    from .errors import HostFileError
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HostFileError(
-            f"cannot read the host description {path}: {error}",
-            hint="write one on that machine with: edgelfm doctor --save host.json",
-        ) from error
-    return Host.from_json(text, source=str(path))
-
-
-def _request(
-    name: str | Path | None,
-    task: Task,
-    context: int | None,
-    quantization: str | None,
-    backend: str | None,
-    memory: str | int | None,
-    kv_type: KvType | None,
-    threads: int | None,
-    micro_batch: int | None,
-    offline: bool | None,
-) -> Request:
-    from typing import get_args
-
-    from .models.entry import Task as Tasks
-    from .planning.plan import KvType as KvTypes
-    from .planning.plan import Request
-    from .units import parse_bytes
-
-    _check_choice("task", task, get_args(Tasks))
-    if kv_type is not None:
-        _check_choice("kv_type", kv_type, get_args(KvTypes))
-    for label, value, least in (("context", context, 1), ("threads", threads, 1), ("micro_batch", micro_batch, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise RequestError(
-                f"{label} is {value!r}", hint=f"give a whole number of at least {least}, or leave it out"
-            )
-    return Request(
-        model=_resolve(name, offline) if name is not None else None,
-        task=task,
-        context=context,
-        quantization=quantization,
-        backend=backend,
-        memory_bytes=parse_bytes(memory) if memory is not None else None,
-        kv_type=kv_type,
-        threads=threads,
-        micro_batch=micro_batch,
-    )
-
-
-def _resolve(name: str | Path, offline: bool | None) -> ModelEntry:
-    from .models import names
-
-    return names.resolve(str(name), offline=offline)
-
-
-def _check_choice(label: str, value: Any, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise RequestError(f"{label} is {value!r}", hint=f"use one of {', '.join(choices)}")

@@ -1,0 +1,79 @@
+"""What people type into `plan()` and `load()`, checked and made into the words of the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from .errors import HostFileError, RequestError
+from .hardware.host import Host
+
+if TYPE_CHECKING:
+    from .models.entry import Artifact, ModelEntry, Task
+    from .planning.plan import KvType, Request
+
+
+def on_disk(entries: Iterable[ModelEntry]) -> frozenset[Artifact]:
+    """Artifacts that need no download, so that a full disk is no reason to turn them down."""
+    from .models import store
+
+    return frozenset(artifact for entry in entries for artifact in entry.artifacts if store.find(artifact))
+
+
+def read_host(host: Host | str | Path) -> Host:
+    """The host itself, or the one described in a file. Raises `HostFileError` naming the file."""
+    if isinstance(host, Host):
+        return host
+    path = Path(host)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostFileError(
+            f"cannot read the host description {path}: {error}",
+            hint="write one on that machine with: edgelfm doctor --save host.json",
+        ) from error
+    return Host.from_json(text, source=str(path))
+
+
+def read_request(
+    name: str | Path | None,
+    task: Task,
+    context: int | None,
+    quantization: str | None,
+    backend: str | None,
+    memory: str | int | None,
+    kv_type: KvType | None,
+    threads: int | None,
+    micro_batch: int | None,
+    offline: bool | None,
+) -> Request:
+    """The request in the planner's words. Raises `RequestError` naming the argument, `UnknownModel` for the name."""
+    from .models import names
+    from .models.entry import Task as Tasks
+    from .planning.plan import KvType as KvTypes
+    from .planning.plan import Request
+    from .units import parse_bytes
+
+    _check_choice("task", task, get_args(Tasks))
+    if kv_type is not None:
+        _check_choice("kv_type", kv_type, get_args(KvTypes))
+    for label, value in (("context", context), ("threads", threads), ("micro_batch", micro_batch)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise RequestError(f"{label} is {value!r}", hint="give a whole number of at least 1, or leave it out")
+    return Request(
+        model=names.resolve(name, offline=offline) if name is not None else None,
+        task=task,
+        context=context,
+        quantization=quantization,
+        backend=backend,
+        memory_bytes=parse_bytes(memory) if memory is not None else None,
+        kv_type=kv_type,
+        threads=threads,
+        micro_batch=micro_batch,
+    )
+
+
+def _check_choice(label: str, value: Any, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise RequestError(f"{label} is {value!r}", hint=f"use one of {', '.join(choices)}")
