@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("profile", style="cyan"),
     Column("machine"),
     Column("reserve", right=True),
-    Column("backends", fixed=False, least=100),
+    Column("first", least=100),
     Column("here"),
 )
 
@@ -36,6 +36,7 @@ def profiles(
     import edgelfm
 
     from ..hardware import profiles as room
+    from ..hardware.profile_files import user_folder
 
     if check is not None:
         _check(check, as_json)
@@ -56,6 +57,7 @@ def profiles(
         return
     write_table(_COLUMNS, [_row(one, here=one.id == match.profile.id) for one in known])
     write_line(f"* {match.profile.id}: {match.reason}", style="dim")
+    write_line(f"Your own go into {user_folder()} and come before these.", style="dim")
 
 
 def _check(path: Path, as_json: bool) -> None:
@@ -81,7 +83,7 @@ def _check(path: Path, as_json: bool) -> None:
 def _row(one: Profile, *, here: bool) -> tuple[str, ...]:
     from ..units import format_bytes
 
-    return (one.id, one.name, format_bytes(one.reserve_bytes), ", ".join(one.backends), "*" if here else "-")
+    return (one.id, one.name, format_bytes(one.reserve_bytes), one.backends[0], "*" if here else "-")
 
 
 def _show(one: Profile) -> None:
