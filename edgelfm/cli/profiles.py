@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("profile", style="cyan"),
-    Column("machine"),
+    Column("machine", fixed=False),
     Column("reserve", right=True),
     Column("first", least=100),
     Column("here"),
