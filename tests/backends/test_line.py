@@ -16,10 +16,8 @@ def test_turns_come_in_the_order_they_were_asked_for() -> None:
     first = line.take(nobody)
     threads = []
     for number in range(8):
-        asked = threading.Event()
 
-        def work(number: int = number, asked: threading.Event = asked) -> None:
-            threading.Thread(target=asked.set).start()
+        def work(number: int = number) -> None:
             turn = line.take(nobody)
             order.append(number)
             turn.release()
@@ -27,7 +25,7 @@ def test_turns_come_in_the_order_they_were_asked_for() -> None:
         thread = threading.Thread(target=work)
         thread.start()
         while len(line._waiting) <= number:  # until it stands in line
-            asked.wait(0.001)
+            thread.join(0.001)
         threads.append(thread)
     first.release()
     for thread in threads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def _recall(memory: Path) -> list[str]:
 def _remember(memory: Path, keys: list[str]) -> None:
     with contextlib.suppress(OSError):  # a read-only cache costs one more trial next time
         memory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = memory.with_suffix(f".{id(keys):x}.tmp")
+        fresh = memory.with_suffix(f".{os.getpid()}.tmp")
         fresh.write_text(json.dumps(keys), encoding="utf-8")
         fresh.replace(memory)
 
