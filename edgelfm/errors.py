@@ -22,6 +22,9 @@
     ├─ BackendError          (RuntimeError)       a runtime failed while loading or generating
     │  ├─ BackendMissing     (ImportError)        the runtime is not installed
     │  └─ SessionClosed      (RuntimeError)       the model was closed
+    ├─ StateRefused          (ValueError)         a saved state is foreign, truncated, damaged or of another build
+    ├─ ChatFileError         (ValueError)         a saved conversation cannot be read or written
+    ├─ BenchFileError        (ValueError)         a saved benchmark cannot be read or written
     ├─ ContextExceeded       (ValueError)         the prompt is longer than the context
     └─ TemplateError         (ValueError)         the chat template is broken or refuses these messages
 
@@ -127,6 +130,18 @@ class BackendMissing(BackendError, ImportError):
 
 class SessionClosed(BackendError):
     """The model was closed."""
+
+
+class StateRefused(EdgelfmError, ValueError):
+    """A saved state is foreign, truncated, damaged or of another build. Its text can still be read."""
+
+
+class ChatFileError(EdgelfmError, ValueError):
+    """A saved conversation cannot be read or written."""
+
+
+class BenchFileError(EdgelfmError, ValueError):
+    """A saved benchmark cannot be read or written."""
 
 
 class ContextExceeded(EdgelfmError, ValueError):

@@ -49,6 +49,16 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token was, before sampling filters and penalties had their say. Natural logarithms."""
+
+    id: int
+    piece: bytes  # the token's bytes, which may be part of a character
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()  # the likeliest tokens at this place: id, bytes, logprob
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """One event of the stream.
 
@@ -60,6 +70,7 @@ class Token:
     text: str  # text that became certain with them
     finish_reason: FinishReason | None = None  # on the last event only
     timings: Timings | None = None  # on the last event only
+    logprobs: tuple[TokenLogprob, ...] = ()  # one for each of `ids`, if they were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,31 @@ class Memory:
     def total(self) -> int:
         """Sum of the parts; the interpreter and libraries are not in it."""
         return self.weights + self.kv + self.conv + self.compute + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a session keeps besides the state it works on, to go back and to change conversations."""
+
+    tokens: int  # in the state it works on now
+    checkpoints: tuple[int, ...]  # lengths in tokens that this state can go back to at once
+    parked: tuple[int, ...]  # lengths in tokens of the other states in memory, latest first
+    bytes: int  # of checkpoints and parked states together
+    limit_bytes: int  # what they may take before the longest unused one goes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state taken out of a session, to be written to disk or put into another session of the same model.
+
+    `identity` says what it belongs to: runtime, build, model, quantization, type of the KV cache. It fits a session
+    whose `state_identity()` is equal, and no other.
+    """
+
+    identity: Mapping[str, str]
+    tokens: tuple[int, ...]  # what it stands for
+    data: bytes | bytearray | memoryview  # the runtime's own form
+    checkpoints: tuple[tuple[int, bytes], ...] = ()  # length in tokens, and the part that cannot be cut back
 
 
 class Session(Protocol):
@@ -111,9 +147,39 @@ class Session(Protocol):
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        logprobs: int | None = None,
         cancel: Cancel | None = None,
     ) -> Iterator[Token]:
-        """Stream a completion of `prompt`. Raises `ContextExceeded`, `SessionClosed`, `BackendError`."""
+        """Stream a completion of `prompt`.
+
+        `logit_bias` is added to the logits of tokens before anything else looks at them. `logprobs` asks for the
+        logarithm of each token's probability, and for that many of the likeliest ones beside it (0: only its own).
+        Raises `ContextExceeded`, `SessionClosed`, `BackendError`.
+        """
+        ...
+
+    def prime(self, prompt: Sequence[int], *, pin: bool = False, cancel: Cancel | None = None) -> Timings:
+        """Evaluate `prompt` now, so that whatever begins with it starts at once. `pin` keeps it until `close`.
+
+        A cancelled call keeps what it has done. Raises like `generate`.
+        """
+        ...
+
+    def kept(self) -> Kept:
+        """What is in memory to go back to."""
+        ...
+
+    def state_identity(self) -> Mapping[str, str]:
+        """What a `State` must say to fit here."""
+        ...
+
+    def export_state(self, prompt: Sequence[int]) -> State | None:
+        """The state that stands for the longest beginning of `prompt`. None if there is none, or it cannot be had."""
+        ...
+
+    def import_state(self, state: State, *, pin: bool = False) -> None:
+        """Keep a state for the prompts that begin as it does. Raises `StateRefused` with the reason."""
         ...
 
     def memory(self) -> Memory:

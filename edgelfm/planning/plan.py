@@ -46,6 +46,7 @@ class Settings:
     threads: Decision[int]  # while decoding
     threads_prefill: Decision[int]
     gpu_layers: Decision[int]  # layers on the GPU, 0 for CPU only
+    state_bytes: Decision[int]  # for states to go back to and of other conversations; taken only as they come up
 
 
 @dataclass(frozen=True, slots=True)

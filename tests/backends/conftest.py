@@ -16,10 +16,11 @@ Open = Callable[..., LlamaSession]
 
 
 def settings(
-    *, context: int = 1024, micro_batch: int = 64, kv_type: str = "f16", mmap: bool = False, threads: int = 1
+    *, context: int = 1024, micro_batch: int = 64, kv_type: str = "f16", mmap: bool = False, threads: int = 1,
+    state_bytes: int = 64 * 1024**2,
 ) -> Settings:
     """Settings as a plan would give them."""
-    values = (context, micro_batch, micro_batch, kv_type, True, mmap, threads, threads, 0)
+    values = (context, micro_batch, micro_batch, kv_type, True, mmap, threads, threads, 0, state_bytes)
     return Settings(*[Decision(value, "for the test") for value in values])
 
 
