@@ -26,6 +26,7 @@ from .settings import (
     default_micro_batch,
     ladder,
     mmap_decision,
+    state_decision,
 )
 from .situation import Situation
 from .sizes import Sizes, sizes
@@ -180,6 +181,7 @@ def _settings(way: Way, rung: Rung, memory: MemoryEstimate) -> Settings:
         threads=situation.threads,
         threads_prefill=situation.threads_prefill,
         gpu_layers=_gpu_layers(way),
+        state_bytes=state_decision(situation.budget.usable_bytes - memory.on("host"), architecture),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..decision import Decision
 from ..hardware.host import Cpu
 from ..hardware.profiles import ThreadPolicy
+from ..models.architecture import Architecture
 from ..units import GIB, format_bytes
 from .acceleration import Acceleration
 from .plan import Budget, KvType, Request
@@ -26,6 +27,10 @@ CONTEXT_FOR = ((16 * GIB, 16384), (4 * GIB, 8192), (int(1.5 * GIB), 4096), (0, 2
 #: few percent of 512 on CPUs with few cores.
 MICRO_BATCH_FOR = ((8 * GIB, 512), (4 * GIB, 256), (0, 128))
 BATCH = 512
+#: Checkpoints that are always kept, whatever memory is left: a regenerate must not read the whole prompt again.
+CHECKPOINTS_AT_LEAST = 16
+#: More than this is never kept for going back. It holds 43,000 tokens of an LFM2-1.2B in full.
+STATES_AT_MOST = GIB // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +141,16 @@ def mmap_decision(repacked_bytes: int, accelerator: Acceleration, offloaded: boo
             False, f"llama.cpp repacks these weights for this CPU; mapping would keep {saved} twice", "estimated"
         )
     return Decision(True, "nothing is repacked, so pages are shared and can be dropped under pressure", "estimated")
+
+
+def state_decision(left_bytes: int, architecture: Architecture) -> Decision[int]:
+    """Bytes for checkpoints and for the states of other conversations, out of `left_bytes` beside the model.
+
+    Half of what is left, for people open other programs too. It is taken as conversations come up, not when loading.
+    """
+    checkpoint = 4 * len(architecture.conv_layers) * architecture.hidden * max(0, architecture.conv_cache - 1)
+    least = CHECKPOINTS_AT_LEAST * checkpoint
+    if left_bytes // 2 <= least:
+        return Decision(least, f"little memory is left: {CHECKPOINTS_AT_LEAST} places to go back to, no more")
+    chosen = min(left_bytes // 2, STATES_AT_MOST)
+    return Decision(chosen, f"of {format_bytes(left_bytes)} left, taken only as conversations come up")

@@ -23,6 +23,7 @@ SETTINGS = {
     "threads": "threads",
     "threads_prefill": "threads, prefill",
     "gpu_layers": "GPU layers",
+    "state_bytes": "states kept",
 }
 SHOWN_REJECTIONS = 8
 BAR = 20  # characters for the largest part of the memory bill
