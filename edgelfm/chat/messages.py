@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ..errors import RequestError
@@ -14,11 +14,16 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `raw` is an assistant's reply exactly as the model wrote it, thinking and markers included."""
+    """One message. `raw` is an assistant's reply exactly as the model wrote it, thinking and markers included.
+
+    `ids` are the tokens of `raw` as the model sampled them; encoding the text again may give others. None if there are
+    none that stand for it: after a stop string, or when the text comes from elsewhere.
+    """
 
     role: Role
     content: str
     raw: str | None = None
+    ids: tuple[int, ...] | None = field(default=None, repr=False)
 
     def for_template(self) -> dict[str, str]:
         """What the chat template sees. It gets the raw text, for templates decide themselves what of it to keep."""
