@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from ...models.entry import Sampling
@@ -13,13 +13,28 @@ _RANDOM_SEED = 0xFFFFFFFF  # LLAMA_DEFAULT_SEED: take entropy from the system
 
 
 class Sampler:
-    """Picks the next token. Order: repetition penalty, top-k, top-p, min-p, temperature, draw, as llama.cpp does."""
+    """Picks the next token.
 
-    def __init__(self, llama: ModuleType, vocabulary: int, sampling: Sampling, seed: int | None) -> None:
+    Order: bias, repetition penalty, top-k, top-p, min-p, temperature, draw, as llama.cpp's own programs do.
+    """
+
+    def __init__(
+        self,
+        llama: ModuleType,
+        vocabulary: int,
+        sampling: Sampling,
+        seed: int | None,
+        logit_bias: Mapping[int, float] | None = None,
+    ) -> None:
         self._llama = llama
         params = llama.llama_sampler_chain_default_params()
         params.no_perf = True
         self.chain = llama.llama_sampler_chain_init(params)
+        if logit_bias:
+            biases = (llama.llama_logit_bias * len(logit_bias))(*logit_bias.items())
+            llama.llama_sampler_chain_add(
+                self.chain, llama.llama_sampler_init_logit_bias(vocabulary, len(biases), biases)
+            )
         for link in _links(llama, vocabulary, sampling, _RANDOM_SEED if seed is None else seed & 0xFFFFFFFF):
             llama.llama_sampler_chain_add(self.chain, link)
 
