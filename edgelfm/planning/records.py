@@ -1,10 +1,26 @@
-"""What configurations did on this host when they were measured. Pure data; `calibration` makes predictions of it."""
+"""What configurations did on this host when they were measured. Pure data; `calibration` makes predictions of it.
+
+A record belongs to a machine, a runtime as it is built, a network and a quantization. The functions here give each of
+these its name, the same at every start. They know nothing of files; `record_store` keeps records on disk.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Literal
 
+from ..hardware.host import Host
+from ..models.architecture import Architecture
+from ..units import GIB
 from .plan import KvType
+
+Phase = Literal["decode", "prefill"]
+#: Where a record's model computed. A split between the two is neither and is not recorded.
+Computed = Literal["cpu", "gpu"]
+#: Bytes or parameters beyond this are no measurement.
+LARGEST_COUNT = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +34,26 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """One value of one setting that was tried, the other settings at their best."""
+
+    phase: Phase
+    setting: str  # a field of `plan.Settings`: threads, threads_prefill, flash_attention, micro_batch, kv_type
+    value: str  # "2", "on" or "off", "q8_0"
+    seconds: float  # per token, median
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One model in one quantization, opened with the settings that were best, and how fast it was."""
 
     host: str  # `fingerprint(host)`: the same processor, memory and operating system kernel
     backend: str
-    build: str  # version of the runtime
+    build: str  # `build(host, backend)`: version of the runtime, and what it was compiled with
     model: str  # `shape(architecture)`: two fine-tunes of one network are the same here
     quantization: str
     layers: int
-    bytes_per_token: int  # read for one token at `speed.DEPTH`
+    bytes_per_token: int  # read for one token at `depth`
     parameters: int  # that take part in one token
     threads: int
     threads_prefill: int
@@ -40,3 +66,75 @@ class Record:
     prompt: int
     cores_taken: int  # by other programs while this was measured; 0 on a quiet machine
     measured_at: str  # ISO 8601, UTC
+    device: Computed = "cpu"
+    tried: tuple[Trial, ...] = ()  # the chosen values are among them
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """A new record takes the place of an older one with the same key."""
+        taken = str(self.cores_taken)
+        return self.host, self.backend, self.build, self.model, self.quantization, self.device, taken
+
+    @property
+    def plausible(self) -> bool:
+        """Whether arithmetic with it makes sense: positive times in order, positive counts."""
+        for one in (self.decode, self.prefill):
+            if not all(math.isfinite(value) for value in (one.low, one.seconds, one.high)):
+                return False
+            if not 0 < one.low <= one.seconds <= one.high:
+                return False
+        counts = (self.layers, self.bytes_per_token, self.parameters, self.threads, self.threads_prefill)
+        if max(counts) > LARGEST_COUNT:
+            return False
+        return min(*counts, self.micro_batch) > 0 and min(self.depth, self.prompt, self.cores_taken) >= 0
+
+    def seconds_with(self, phase: Phase, setting: str, value: str) -> float | None:
+        """Seconds per token with that value of one setting, None if it was not tried."""
+        return next(
+            (
+                one.seconds
+                for one in self.tried
+                if (one.phase, one.setting, one.value) == (phase, setting, value)
+                and math.isfinite(one.seconds)
+                and one.seconds > 0
+            ),
+            None,
+        )
+
+
+def fingerprint(host: Host) -> str:
+    """A name for this machine that survives a reboot and ends with a new processor, kernel or limit on cores.
+
+    What changes from minute to minute is not in it: free memory, bandwidth samples, time. Memory counts in quarters of
+    a GiB, because firmware and kernel keep a little more or less of it at each boot.
+    """
+    cpu, memory = host.cpu, round(host.memory.total_bytes / GIB * 4) / 4
+    facts = (
+        cpu.vendor, cpu.model, cpu.architecture, cpu.logical_cores, cpu.physical_cores, cpu.usable_cores, cpu.features,
+        memory, host.board.name, host.board.soc, host.os.system, host.os.release,
+        tuple(sorted((gpu.vendor, gpu.name) for gpu in host.gpus)),
+    )  # fmt: skip
+    name = cpu.model or host.board.soc or cpu.architecture
+    return f"{name}, {cpu.usable_cores} cores, {memory:g} GiB, {host.os.system} {host.os.release} {_digest(facts)}"
+
+
+def build(host: Host, backend: str) -> str:
+    """The runtime of `backend` as it is installed: `0.3.36-1f0c83aa91`. Empty where it is not known."""
+    runtime = host.runtime(backend)
+    if runtime is None:
+        return ""
+    return f"{runtime.version}-{_digest(runtime.build)}" if runtime.build else runtime.version
+
+
+def shape(architecture: Architecture) -> str:
+    """A name for a network: `lfm2-16x1024-…`. Fine-tunes of one network share it, for they are equally fast.
+
+    How much context the model card stands behind is no part of it.
+    """
+    facts = asdict(architecture)
+    del facts["context_supported"], facts["context_advertised"]
+    return f"{architecture.name}-{architecture.layers}x{architecture.hidden}-{_digest(facts)}"
+
+
+def _digest(facts: object) -> str:
+    return sha256(repr(facts).encode()).hexdigest()[:10]

@@ -61,9 +61,9 @@ def _own_bandwidth(gpu: Gpu) -> Decision[float | None]:
     return Decision(None, f"nothing is known about the memory bandwidth of the {gpu.name}{told}", "unknown")
 
 
-def bytes_per_token(weights_read: int, architecture: Architecture) -> int:
-    """Bytes read for one token at `DEPTH`: weights, keys and values so far, and the convolution state in and out."""
-    kv = DEPTH * sum(architecture.kv_heads) * architecture.head_dim * 4
+def bytes_per_token(weights_read: int, architecture: Architecture, depth: int = DEPTH) -> int:
+    """Bytes read for one token after `depth` others: weights, keys and values, and the convolution state in and out."""
+    kv = depth * sum(architecture.kv_heads) * architecture.head_dim * 4
     conv = len(architecture.conv_layers) * architecture.hidden * max(0, architecture.conv_cache - 1) * 4 * 2
     return weights_read + kv + conv
 
