@@ -88,6 +88,16 @@ class Memory:
         """Sum of the parts; the interpreter and libraries are not in it."""
         return self.weights + self.kv + self.conv + self.compute + self.output
 
+    def __add__(self, other: Memory) -> Memory:
+        """Part by part."""
+        return Memory(
+            self.weights + other.weights,
+            self.kv + other.kv,
+            self.conv + other.conv,
+            self.compute + other.compute,
+            self.output + other.output,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -149,12 +159,14 @@ class Session(Protocol):
         seed: int | None = None,
         logit_bias: Mapping[int, float] | None = None,
         logprobs: int | None = None,
+        keep: bool = True,
         cancel: Cancel | None = None,
     ) -> Iterator[Token]:
         """Stream a completion of `prompt`.
 
         `logit_bias` is added to the logits of tokens before anything else looks at them. `logprobs` asks for the
         logarithm of each token's probability, and for that many of the likeliest ones beside it (0: only its own).
+        `keep=False` says that nobody will come back to this, so its state is not kept when another takes its place.
         Raises `ContextExceeded`, `SessionClosed`, `BackendError`.
         """
         ...
@@ -164,6 +176,10 @@ class Session(Protocol):
 
         A cancelled call keeps what it has done. Raises like `generate`.
         """
+        ...
+
+    def forget(self) -> None:
+        """Give up every state, pinned ones too. The next prompt is evaluated whole."""
         ...
 
     def kept(self) -> Kept:

@@ -15,17 +15,16 @@ class Cancel:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may set it while its own thread is in here
         self._set = False
         self._watchers: list[Callable[[], None]] = []
 
     def set(self) -> None:
         """Ask to stop. There is no way back; use a new object for the next generation."""
-        with self._lock:
+        with self._lock:  # so that no watcher is called after it stopped watching, when another generation may run
             self._set = True
-            watchers = tuple(self._watchers)
-        for watcher in watchers:
-            watcher()
+            for watcher in tuple(self._watchers):
+                watcher()
 
     def is_set(self) -> bool:
         """Whether somebody asked to stop."""

@@ -1,7 +1,8 @@
 """One loaded model that samples a token at a time, for one caller at a time. Shared by the runtimes edgelfm drives.
 
-It knows the queue of callers, the limits of a request, when a reply ends, how ids become text, and the clock. It does
-not know how a model computes: each runtime says that in the few methods at the end.
+It knows the queue of callers, the limits of a request, where a prefill pauses for a checkpoint, when a reply ends, how
+ids become text, and the clock. It does not know how a model computes: each runtime says that in the few methods at the
+end.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import contextlib
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ContextExceeded, RequestError, SessionClosed
+from ..errors import ContextExceeded, RequestError, SessionClosed, StateRefused
 from ..models.entry import Sampling
-from .base import FinishReason, Timings, Token
+from .base import FinishReason, Kept, State, Timings, Token, TokenLogprob
 from .cancel import Cancel
 from .line import Line
+from .states import Copied, States
+from .stops import stops
 from .text import TextStream
 
 
@@ -30,6 +33,9 @@ class Job:
     limit: int  # tokens of the reply, at least 1
     stop: Sequence[str]
     seed: int | None
+    logit_bias: Mapping[int, float]
+    logprobs: int | None  # how many of the likeliest tokens to report beside each; None: report nothing
+    keep: bool  # whether what comes of it may be wanted again
     cancel: Cancel
 
 
@@ -46,6 +52,7 @@ class _Run:
     last: float = 0.0
     completion: int = 0
     ids: list[int] = field(default_factory=list)  # sampled since the last event
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # of these
 
     def sampled(self) -> None:
         self.last = time.perf_counter()
@@ -55,12 +62,15 @@ class _Run:
 
     def event(self, text: str) -> Token:
         ids, self.ids = tuple(self.ids), []
-        return Token(ids, text)
+        if not self.logprobs:
+            return Token(ids, text)
+        logprobs, self.logprobs = tuple(self.logprobs), []
+        return Token(ids, text, logprobs=logprobs)
 
     def end(self, text: str, reason: FinishReason) -> Token:
-        return Token(tuple(self.ids), text, reason, self._timings())
+        return Token(tuple(self.ids), text, reason, self.timings(), tuple(self.logprobs))
 
-    def _timings(self) -> Timings:
+    def timings(self) -> Timings:
         return Timings(
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
@@ -72,9 +82,11 @@ class _Run:
 
 
 class TokenwiseSession(ABC):
-    """`generate` and `close` of a `backends.base.Session`. A runtime adds the rest."""
+    """What a `backends.base.Session` does with prompts and states. A runtime adds the rest."""
 
     context: int
+    _batch: int  # tokens that one `_evaluate` takes
+    _states: States
 
     def __init__(self) -> None:
         self._line = Line()
@@ -88,34 +100,87 @@ class TokenwiseSession(ABC):
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        logprobs: int | None = None,
+        keep: bool = True,
         cancel: Cancel | None = None,
     ) -> Iterator[Token]:
-        """Stream a completion of `prompt`.
+        """Stream a completion of `prompt`. See `backends.base.Session.generate`.
 
         Raises `RequestError` for an empty prompt, `ContextExceeded` when no room is left for a reply, `SessionClosed`
         after `close()`, and `BackendError` when the runtime fails. All but the last are raised before anything is
         computed.
         """
-        self._require_open()
-        prompt = list(prompt)
-        if not prompt:
-            raise RequestError("the prompt is empty", hint="give at least one token")
+        prompt = self._checked(prompt)
         if max_tokens is not None and max_tokens < 1:
             raise RequestError(f"max_tokens is {max_tokens}", hint="ask for at least 1 token, or leave it out")
         room = self.context - len(prompt)
         if room < 1:
-            raise ContextExceeded(
-                f"the prompt has {len(prompt)} tokens and the context holds {self.context}",
-                prompt_tokens=len(prompt),
-                context=self.context,
-                hint=f"shorten it, or load with context={_next_size(len(prompt) + 1)}",
-            )
+            raise self._too_long(prompt)
         limit = min(max_tokens or room, room)
-        job = Job(prompt, sampling, limit, stop, seed, cancel or Cancel())
+        job = Job(prompt, sampling, limit, stop, seed, logit_bias or {}, logprobs, keep, cancel or Cancel())
         own: list[weakref.ref[Generator[Token]]] = []
         stream = self._stream(job, own)
         own.append(weakref.ref(stream))  # weak: a stream nobody reads any more must go, and free the model, at once
         return stream
+
+    def prime(self, prompt: Sequence[int], *, pin: bool = False, cancel: Cancel | None = None) -> Timings:
+        """Evaluate `prompt` now. See `backends.base.Session.prime`."""
+        prompt, cancel = self._checked(prompt), cancel or Cancel()
+        if len(prompt) > self.context:
+            raise self._too_long(prompt)
+        run = _Run(len(prompt), 0, started := time.perf_counter(), started)
+        with self._turn(cancel):
+            run.prefill_started = time.perf_counter()
+            run.cached_tokens = self._states.go_to(prompt)
+            whole = self._prefill(prompt, cancel)
+            self._require_open()
+            self._states.mark()
+            if pin and whole:
+                self._states.pin()
+        run.prefilled = run.first = run.last = time.perf_counter()
+        return run.timings()
+
+    def forget(self) -> None:
+        """Give up every state, pinned ones too. The next prompt is evaluated whole."""
+        self._require_open()
+        with self._turn(Cancel()):
+            self._states.forget()
+
+    def kept(self) -> Kept:
+        """What is in memory to go back to."""
+        return self._states.kept()
+
+    def export_state(self, prompt: Sequence[int]) -> State | None:
+        """The state that stands for the longest beginning of `prompt`. See `backends.base.Session.export_state`."""
+        prompt = self._checked(prompt)
+        with self._turn(Cancel()):
+            best = self._states.best_for(prompt)
+            if best is None:
+                return None
+            marks = tuple((one.length, self._pack(one.copied)) for one in best.checkpoints)
+            return State(self.state_identity(), tuple(best.tokens), self._pack(best.copied), marks)
+
+    def import_state(self, state: State, *, pin: bool = False) -> None:
+        """Keep a state for the prompts that begin as it does. Raises `StateRefused` with the reason."""
+        self._require_open()
+        own = self.state_identity()
+        foreign = {name: given for name, given in state.identity.items() if own.get(name) != given}
+        if foreign or set(own) - set(state.identity):
+            name = min(foreign or set(own) - set(state.identity))
+            raise StateRefused(
+                f"the state belongs to another {name.replace('_', ' ')}: {state.identity.get(name, 'unknown')}, "
+                f"and this is {own.get(name, 'unknown')}",
+                hint="nothing is lost: the text is evaluated anew",
+            )
+        if len(state.tokens) > self.context:
+            raise StateRefused(
+                f"the state has {len(state.tokens)} tokens and the context holds {self.context}",
+                hint=f"load with context={_next_size(len(state.tokens) + 1)}",
+            )
+        with self._turn(Cancel()):
+            marks = [(length, self._unpack(data)) for length, data in state.checkpoints]
+            self._states.adopt(state.tokens, self._unpack(state.data), marks, pin)
 
     def close(self) -> None:
         """Stop what runs, wait for it to let go, and free the model."""
@@ -126,6 +191,32 @@ class TokenwiseSession(ABC):
         turn = self._line.take_over()
         try:
             self._free()
+        finally:
+            turn.release()
+
+    def _checked(self, prompt: Sequence[int]) -> list[int]:
+        self._require_open()
+        if not prompt:
+            raise RequestError("the prompt is empty", hint="give at least one token")
+        return list(prompt)
+
+    def _too_long(self, prompt: list[int]) -> ContextExceeded:
+        return ContextExceeded(
+            f"the prompt has {len(prompt)} tokens and the context holds {self.context}",
+            prompt_tokens=len(prompt),
+            context=self.context,
+            hint=f"shorten it, or load with context={_next_size(len(prompt) + 1)}",
+        )
+
+    @contextlib.contextmanager
+    def _turn(self, cancel: Cancel) -> Iterator[None]:
+        """Have the model for the length of a block that gives nothing to anybody meanwhile."""
+        turn = self._line.take(lambda: None)
+        try:
+            self._begin()
+            self._require_open()
+            with cancel.watched_by(self._interrupt):
+                yield
         finally:
             turn.release()
 
@@ -146,7 +237,9 @@ class TokenwiseSession(ABC):
         yield last  # after the release: whoever reads no further than this must not block the others
 
     def _run(self, job: Job, started: float) -> Generator[Token, None, Token]:
-        run = _Run(len(job.prompt), self._keep_prefix(job.prompt), started, prefill_started=time.perf_counter())
+        prefill_started = time.perf_counter()
+        cached = self._states.go_to(job.prompt, keep=job.keep)
+        run = _Run(len(job.prompt), cached, started, prefill_started)
         prefilled = self._prefill(job.prompt, job.cancel)
         run.prefilled = time.perf_counter()
         if not prefilled:
@@ -167,6 +260,8 @@ class TokenwiseSession(ABC):
                     finish = "stop"
                     break
                 run.ids.append(token)
+                if job.logprobs is not None:
+                    run.logprobs.append(self._logprob(token, job.logprobs))
                 if piece := text.push(self._piece(token)):
                     yield run.event(piece)
                 if text.stopped:
@@ -178,20 +273,48 @@ class TokenwiseSession(ABC):
         if self._closed:
             raise SessionClosed("this model was closed", hint="load it again with edgelfm.load()")
 
-    @abstractmethod
-    def _keep_prefix(self, prompt: list[int]) -> int:
-        """Bring the state to the longest beginning of `prompt` it can represent, short of the last token.
-
-        Returns its length in tokens.
-        """
-
-    @abstractmethod
     def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
-        """Evaluate what the state lacks of `prompt`. False if it was interrupted or cancelled."""
+        """Evaluate what the state lacks of `prompt`, with checkpoints on the way. False if it was broken off."""
+        states = self._states
+        states.mark()
+        start, whole = len(states.tokens), [len(prompt)]
+        for end in whole if states.runtime.cuttable else stops(prompt, start, self._ends_generation):
+            while len(states.tokens) < end:
+                if cancel.is_set() or self._closed:
+                    return False
+                done = len(states.tokens)
+                if not self._evaluate(prompt[done : min(end, done + self._batch)], last=end == len(prompt)):
+                    return False
+            if end < len(prompt):
+                states.mark()
+        return True
+
+    @abstractmethod
+    def state_identity(self) -> Mapping[str, str]:
+        """What a `State` must say to fit here."""
+
+    @abstractmethod
+    def _pack(self, copied: Copied) -> bytes:
+        """A copied state or checkpoint as bytes."""
+
+    @abstractmethod
+    def _unpack(self, data: bytes | bytearray | memoryview) -> Copied:
+        """The way back."""
+
+    @abstractmethod
+    def _evaluate(self, part: list[int], *, last: bool) -> bool:
+        """Extend the live state by at most `_batch` tokens, and say so to `_states`. False if it was interrupted.
+
+        After the `last` part of a prompt the next token is sampled.
+        """
 
     @abstractmethod
     def _samples(self, job: Job) -> Generator[int]:
         """Sample tokens, up to `job.limit` of them. Ends early only when it was interrupted."""
+
+    @abstractmethod
+    def _logprob(self, token: int, top: int) -> TokenLogprob:
+        """How likely the token just sampled was, and the `top` likeliest. Called before the state goes on."""
 
     @abstractmethod
     def _piece(self, token: int) -> bytes:
@@ -212,14 +335,6 @@ class TokenwiseSession(ABC):
     @abstractmethod
     def _free(self) -> None:
         """Give back all memory. Called once."""
-
-
-def common_prefix(left: list[int], right: list[int]) -> int:
-    """Number of leading tokens that are the same."""
-    shortest = min(len(left), len(right))
-    if left[:shortest] == right[:shortest]:  # the usual case, at C speed
-        return shortest
-    return next(i for i in range(shortest) if left[i] != right[i])
 
 
 def _next_size(tokens: int) -> int:

@@ -26,9 +26,22 @@ class Loaded:
     """Pointers to a model and its context. `free()` gives both back."""
 
     llama: ModuleType
+    path: Path
     model: int
     context: int
-    memory: Memory
+    settings: Settings
+    weights: Memory  # of the model alone
+    memory: Memory  # of model and context
+
+    def reopen(self, settings: Settings) -> None:
+        """Replace the context by one with these settings. The weights stay; the state is gone.
+
+        Raises `BackendError`, and there is no context then.
+        """
+        self.llama.llama_free(self.context)
+        self.context = 0
+        self.context, beside = open_context(self.llama, self.model, settings, self.path.name)
+        self.settings, self.memory = settings, self.weights + beside
 
     def free(self) -> None:
         """Free context and model."""
@@ -50,25 +63,36 @@ def load(path: Path, settings: Settings, progress: Progress | None = None) -> Lo
         callback = _progress_callback(llama, progress, abandoned)
         params.progress_callback = callback
         model = llama.llama_model_load_from_file(str(path).encode(), params)
-        if abandoned:
-            raise abandoned[0]
-        if not model:
-            raise BackendError(
-                f"llama.cpp could not load {path.name}: {log.last_error()}",
-                hint="free some memory, or ask for a smaller quantization",
-            )
-        context = llama.llama_init_from_model(model, _context_params(llama, settings))
+        weights = buffers.parse(log.lines)
+    if abandoned:
+        raise abandoned[0]
+    if not model:
+        raise BackendError(
+            f"llama.cpp could not load {path.name}: {log.last_error()}",
+            hint="free some memory, or ask for a smaller quantization",
+        )
+    try:
+        context, beside = open_context(llama, model, settings, path.name)
+    except BaseException:
+        llama.llama_model_free(model)
+        raise
+    return Loaded(llama, path, model, context, settings, weights, weights + beside)
+
+
+def open_context(llama: ModuleType, model: int, settings: Settings, name: str) -> tuple[int, Memory]:
+    """A context for `model`, and what it holds. Raises `BackendError`."""
+    with captured() as log:
+        context = llama.llama_init_from_model(model, context_params(llama, settings))
         if not context:
-            llama.llama_model_free(model)
             raise BackendError(
-                f"llama.cpp could not make a context of {settings.context.value} tokens for {path.name}: "
-                f"{log.last_error()}",
+                f"llama.cpp could not make a context of {settings.context.value} tokens for {name}: {log.last_error()}",
                 hint=f"ask for less: context={max(512, settings.context.value // 2)}",
             )
-        return Loaded(llama, model, context, buffers.parse(log.lines))
+        return context, buffers.parse(log.lines)
 
 
-def _context_params(llama: ModuleType, settings: Settings) -> object:
+def context_params(llama: ModuleType, settings: Settings) -> object:
+    """`llama_context_params` for these settings."""
     kv_type = {"f16": llama.GGML_TYPE_F16, "q8_0": llama.GGML_TYPE_Q8_0, "q4_0": llama.GGML_TYPE_Q4_0}[
         settings.kv_type.value
     ]

@@ -1,8 +1,7 @@
-"""One model in llama.cpp: a token loop with little Python in it, and a state that grows by what is new.
+"""One model in llama.cpp: a token loop with little Python in it, over a state that can go back.
 
-It keeps the token ids that the model's state stands for. A prompt that begins with them costs only its new part. One
-that does not is cut back where the model allows it (attention layers) and evaluated anew where it does not
-(convolution layers).
+Only a prefill can be stopped inside a computation. A token that is being computed is waited for: breaking it off would
+cost the state, and so more time than it saves.
 """
 
 from __future__ import annotations
@@ -11,15 +10,20 @@ import ctypes
 import functools
 import weakref
 from collections.abc import Generator, Mapping
+from importlib.metadata import version
 
 from ...errors import BackendError
-from ..base import Memory
+from ...planning.plan import Settings
+from ..base import Memory, TokenLogprob
 from ..cancel import Cancel
-from ..tokenwise import Job, TokenwiseSession, common_prefix
-from . import interruptible
+from ..states import Copied, States
+from ..tokenwise import Job, TokenwiseSession
+from . import interruptible, logprobs
 from .abort import AbortFlag
+from .identity import fingerprint
 from .loading import Loaded
 from .sampler import Sampler
+from .state import LlamaState
 from .vocabulary import Vocabulary
 
 _ABORTED = 2  # llama_decode: the abort callback said stop
@@ -32,16 +36,21 @@ class LlamaSession(TokenwiseSession):
         super().__init__()
         self._loaded = loaded
         self._llama = loaded.llama
-        self._ctx = loaded.context
-        self._kv = loaded.llama.llama_get_memory(loaded.context)
-        self._batch: int = loaded.llama.llama_n_batch(loaded.context)
-        self._tokens: list[int] = []  # what the state stands for
-        self._abort = AbortFlag(loaded.llama, loaded.context)
-        self.context: int = loaded.llama.llama_n_ctx(loaded.context)
+        self._prefilling = False
+        self._use_context()
         self.vocabulary = Vocabulary(loaded.llama, loaded.model)
         # In a notebook people load again into the same name and never close. The old model must go, or the board does.
         self._free_once = weakref.finalize(self, loaded.free)
         self._free_once.atexit = False  # the system takes it all back then, and a thread may still compute
+
+    def _use_context(self) -> None:
+        loaded = self._loaded
+        state = LlamaState(loaded.llama, loaded.model, loaded.context)
+        self._states = States(state, loaded.settings.state_bytes.value)
+        self._ctx = loaded.context
+        self._abort = AbortFlag(loaded.llama, loaded.context)
+        self._batch: int = loaded.llama.llama_n_batch(loaded.context)
+        self.context: int = loaded.llama.llama_n_ctx(loaded.context)
 
     @property
     def chat_template(self) -> str | None:
@@ -69,9 +78,49 @@ class LlamaSession(TokenwiseSession):
         """Bytes of each kind, as llama.cpp logged them when it allocated."""
         return self._loaded.memory
 
+    def state_identity(self) -> Mapping[str, str]:
+        """Runtime and build, weights, and how keys and values are stored."""
+        self._require_open()
+        loaded = self._loaded
+        return {
+            "runtime": "llama.cpp",
+            "build": f"llama-cpp-python {version('llama-cpp-python')}",
+            "model": fingerprint(loaded.path),
+            "type of KV cache": loaded.settings.kv_type.value,
+            "layout of KV cache": "flash attention" if loaded.settings.flash_attention.value else "transposed",
+        }
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Go on with other settings. The weights stay; live, parked and pinned states are given up.
+
+        Waits for the reply under way. Raises `BackendError`; the model is closed then.
+        """
+        self._require_open()
+        with self._turn(Cancel()):
+            try:
+                self._loaded.reopen(settings)
+            except BaseException:
+                self._closed = True
+                self._free_once()
+                raise
+            self._use_context()
+
+    def _pack(self, copied: Copied) -> bytes:
+        return bytes(copied.data)
+
+    def _unpack(self, data: bytes | bytearray | memoryview) -> Copied:
+        return Copied(bytearray(data), len(data))
+
+    def _evaluate(self, part: list[int], *, last: bool) -> bool:
+        ids = (ctypes.c_int32 * len(part))(*part)
+        batch = self._llama.llama_batch_get_one(ids, len(part))
+        return interruptible.run(functools.partial(self._decode, batch, part), self._interrupt)
+
     def _samples(self, job: Job) -> Generator[int]:
         llama, ctx = self._llama, self._ctx
-        sampler = Sampler(llama, self.vocabulary.size, job.sampling, job.seed)
+        self._prefilling = False
+        self._abort.lower()  # a request to stop that came at the very end of the prefill is seen between tokens
+        sampler = Sampler(llama, self.vocabulary.size, job.sampling, job.seed, job.logit_bias)
         try:
             sampler.accept(job.prompt)
             one = (ctypes.c_int32 * 1)()
@@ -84,46 +133,18 @@ class LlamaSession(TokenwiseSession):
         finally:
             sampler.close()
 
-    def _piece(self, token: int) -> bytes:
-        return self.vocabulary.piece(token)
-
-    def _ends_generation(self, token: int) -> bool:
-        return self.vocabulary.ends_generation(token)
-
-    def _keep_prefix(self, prompt: list[int]) -> int:
-        shared = common_prefix(self._tokens, prompt)
-        shared = min(shared, len(prompt) - 1)  # the last token is always evaluated: its logits choose the first word
-        if shared == len(self._tokens):
-            return shared
-        if shared and self._llama.llama_memory_seq_rm(self._kv, 0, shared, -1):
-            del self._tokens[shared:]
-            return shared
-        self._clear()
-        return 0
-
-    def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
-        while len(self._tokens) < len(prompt):
-            if cancel.is_set():
-                return False
-            part = prompt[len(self._tokens) : len(self._tokens) + self._batch]
-            ids = (ctypes.c_int32 * len(part))(*part)
-            batch = self._llama.llama_batch_get_one(ids, len(part))
-            if not interruptible.run(functools.partial(self._decode, batch, part), self._interrupt):
-                return False
-        return True
-
     def _decode(self, batch: object, tokens: list[int]) -> bool:
-        """Run the model over `tokens`. False if it was aborted. Any other ending than success leaves an empty state."""
+        """Run the model over `tokens`. False if it was aborted; then the state is back where it is certain."""
         status = None
         try:
             status = self._llama.llama_decode(self._ctx, batch)
         finally:
             if status == 0:
-                self._tokens += tokens
+                self._states.advance(tokens)
+            elif status == _ABORTED:
+                self._states.recover()
             else:
-                # Convolution layers cannot tell how far an interrupted computation got, so nothing of it can be
-                # trusted.
-                self._clear()
+                self._states.lose()
         if status not in (0, _ABORTED):
             raise BackendError(
                 f"llama.cpp failed to evaluate {len(tokens)} tokens (status {status})",
@@ -131,15 +152,22 @@ class LlamaSession(TokenwiseSession):
             )
         return bool(status == 0)
 
-    def _clear(self) -> None:
-        self._llama.llama_memory_clear(self._kv, False)
-        self._tokens = []
+    def _logprob(self, token: int, top: int) -> TokenLogprob:
+        return logprobs.read(self._llama, self._ctx, self.vocabulary, token, top)
+
+    def _piece(self, token: int) -> bytes:
+        return self.vocabulary.piece(token)
+
+    def _ends_generation(self, token: int) -> bool:
+        return self.vocabulary.ends_generation(token)
 
     def _begin(self) -> None:
+        self._prefilling = True
         self._abort.lower()
 
     def _interrupt(self) -> None:
-        self._abort.raise_()
+        if self._prefilling:
+            self._abort.raise_()
 
     def _free(self) -> None:
         self._free_once()

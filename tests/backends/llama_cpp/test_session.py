@@ -109,7 +109,7 @@ def test_going_back_anywhere_gives_what_a_fresh_model_gives(
     for keep, added in history:
         prompt = prompt[:keep] + used.tokenize(added.decode("latin-1"), special=False)
         got = ids_of(list(used.generate(prompt, GREEDY, max_tokens=4)))
-        fresh._clear()
+        fresh.forget()
         assert got == ids_of(list(fresh.generate(prompt, GREEDY, max_tokens=4)))
 
 
