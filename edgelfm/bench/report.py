@@ -43,7 +43,9 @@ class Series:
     """Repetitions of the same thing."""
 
     kind: Kind
-    tokens: int  # in each repetition: prompt tokens of a prefill, written tokens of a decode, 0 for a load
+    #: In each repetition: written tokens of a decode, 0 for a load, and of a prefill or a first token the prompt tokens
+    #: that a state with the right beginning leaves to evaluate.
+    tokens: int
     depth: int  # tokens of context before the first of them
     repetitions: tuple[Repetition, ...]
 
@@ -58,6 +60,7 @@ class Slice:
     celsius: float | None
     megahertz: float | None  # mean clock of all cores
     throttled: bool | None
+    energy_joules: float | None = None  # see `Subject.energy_source`
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Result:
     peak_memory_bytes: int | None = None  # of the process, polled
     bytes_per_token: int | None = None  # read for one token at `speed.DEPTH`
     bandwidth_share: float | None = None  # bytes per token x decode speed, as a share of read bandwidth
-    failure: str = ""  # why it could not run, empty if it did
+    failure: str = ""  # why it could not run, or not to the end; empty if it did
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class BenchReport:
     bandwidth_bytes_per_second: float | None  # read bandwidth of main memory, measured in the same run
     interleaved: bool  # subjects took turns, so a slow minute hit them all
     results: tuple[Result, ...]
+    interrupted: bool = False  # by Ctrl-C: what is here was measured, the rest was not
+    notes: tuple[str, ...] = ()  # what did not run and why, what to mind when reading it
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
