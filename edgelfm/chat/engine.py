@@ -10,7 +10,7 @@ from ..backends.cancel import Cancel
 from ..errors import ContextExceeded, RequestError, TemplateError
 from ..models.entry import ModelEntry
 from .messages import Message
-from .options import Options, ReplyOptions, read_options
+from .options import Options, ReplyOptions, read_options, token_biases
 from .prompt import Prompt, PromptBuilder
 from .stream import Stream, Written
 from .template import CHATML, ChatTemplate
@@ -89,6 +89,8 @@ class Engine:
             max_tokens=options.max_tokens,
             stop=options.stop,
             seed=options.seed,
+            logit_bias=token_biases(options.logit_bias, self.session.tokenize),
+            logprobs=options.logprobs,
             cancel=cancel,
         )
         return Stream(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..backends.base import FinishReason, Timings
+from ..backends.base import FinishReason, Timings, TokenLogprob
 from ..units import format_seconds
 
 
@@ -28,7 +29,9 @@ class Reply(str):
 
     `thinking` is what the model thought before it answered, `usage` the tokens, `timings` the seconds,
     `finish_reason` why it ended: "stop" (it was done), "length" (`max_tokens` or the context was reached) or
-    "cancelled".
+    "cancelled". `logprobs` says how likely each token was, if that was asked for: one for every token the model wrote,
+    thinking and markers included, so that their pieces join to more than the text. Behind a stop string they go on to
+    the end of the token that completed it.
     """
 
     thinking: str
@@ -36,9 +39,18 @@ class Reply(str):
     timings: Timings
     finish_reason: FinishReason
     model: str
+    logprobs: tuple[TokenLogprob, ...]
 
     def __new__(
-        cls, text: str, *, thinking: str, usage: Usage, timings: Timings, finish_reason: FinishReason, model: str
+        cls,
+        text: str,
+        *,
+        thinking: str,
+        usage: Usage,
+        timings: Timings,
+        finish_reason: FinishReason,
+        model: str,
+        logprobs: tuple[TokenLogprob, ...] = (),
     ) -> Reply:
         """Make the string and attach what is known about it."""
         reply = super().__new__(cls, text)
@@ -47,6 +59,7 @@ class Reply(str):
         reply.timings = timings
         reply.finish_reason = finish_reason
         reply.model = model
+        reply.logprobs = logprobs
         return reply
 
     @property
@@ -69,8 +82,10 @@ class Reply(str):
         return " · ".join(parts)
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        return _rebuild, (self.text, self.thinking, self.usage, self.timings, self.finish_reason, self.model)
+        return _rebuild, (self.text, dict(vars(self)))
 
 
-def _rebuild(text: str, thinking: str, usage: Usage, timings: Timings, finish: FinishReason, model: str) -> Reply:
-    return Reply(text, thinking=thinking, usage=usage, timings=timings, finish_reason=finish, model=model)
+def _rebuild(text: str, known: dict[str, Any]) -> Reply:
+    reply = str.__new__(Reply, text)
+    vars(reply).update(known)
+    return reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
-from ..backends.base import FinishReason, Timings, Token
+from ..backends.base import FinishReason, Timings, Token, TokenLogprob
 from ..backends.cancel import Cancel
 from .reply import Reply, Usage
 from .thinking import Kind, ThinkingSplitter
@@ -31,6 +31,7 @@ class Written:
     on_end: Callable[[Written], None] | None
     raw: list[str] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # one for each of `ids`, if asked for
     text: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
     finish: FinishReason = "cancelled"
@@ -56,6 +57,7 @@ class Written:
             timings=timings,
             finish_reason=self.finish,
             model=self.model,
+            logprobs=tuple(self.logprobs),
         )
         if self.on_end is not None:
             self.on_end(self)
@@ -128,6 +130,7 @@ def _read(tokens: Iterator[Token], written: Written) -> Generator[Piece]:
     try:
         for token in tokens:
             written.ids += token.ids
+            written.logprobs += token.logprobs
             if token.text:
                 written.raw.append(token.text)
                 yield from written.show(written.splitter.push(token.text))
