@@ -77,6 +77,7 @@ class Subject:
     threads: int | None
     energy_source: str = ""  # "RAPL package", "battery", empty where there is no counter
     note: str = ""  # what is not comparable, such as "weights dequantized to bf16"
+    license: str = ""  # of the weights, where known: "Apache License 2.0, https://…"
 
 
 @dataclass(frozen=True, slots=True)
