@@ -13,7 +13,7 @@ of tokens. The same seed gives the same text, so all runtimes read the same; two
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -146,14 +146,24 @@ def measure(runner: Runner, step: Step) -> float | None:
 
 def passage(seed: int, words: int) -> str:
     """English-looking text that depends on nothing but the seed, and differs from the first word on."""
-    pick = random.Random(seed)
+    pick, known = random.Random(seed), _WORDS.split()
     sentences: list[str] = []
     while words > 0:
         length = min(words, pick.randint(6, 14))
-        chosen = [pick.choice(_WORDS) for _ in range(length)]
+        chosen = [pick.choice(known) for _ in range(length)]
         sentences.append(" ".join(chosen).capitalize() + ".")
         words -= length
     return " ".join(sentences)
+
+
+def prompt_ids(tokenize: Callable[[str], Sequence[int]], seed: int, tokens: int, bos: Sequence[int] = ()) -> list[int]:
+    """Exactly `tokens` token ids of `passage(seed, …)`, beginning with `bos`. `tokenize` must add nothing itself."""
+    words = tokens
+    while True:
+        ids = [*bos, *tokenize(passage(seed, words))]
+        if len(ids) >= tokens:
+            return ids[:tokens]
+        words *= 2
 
 
 _WORDS = (
@@ -161,4 +171,4 @@ _WORDS = (
     "letter number pattern shadow silver forest island animal kitchen doctor teacher captain farmer painter quickly "
     "slowly often never always under over between beside behind across through carries brings opens closes follows "
     "measures builds paints repairs counts the a this every another small large quiet bright heavy narrow ancient green"
-).split()
+)
