@@ -149,6 +149,10 @@ class Session(Protocol):
         """Token ids of `text`, adding no BOS. `special` reads markers such as `<|im_start|>` as one token."""
         ...
 
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, markers included. Raises `RequestError` for an id that stands for nothing here."""
+        ...
+
     def generate(
         self,
         prompt: Sequence[int],

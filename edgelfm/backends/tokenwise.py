@@ -124,6 +124,15 @@ class TokenwiseSession(ABC):
         own.append(weakref.ref(stream))  # weak: a stream nobody reads any more must go, and free the model, at once
         return stream
 
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`. See `backends.base.Session.detokenize`."""
+        self._require_open()
+        pieces = [self._piece(token) for token in tokens]
+        if not all(pieces):
+            unknown = tokens[pieces.index(b"")]
+            raise RequestError(f"token {unknown} stands for nothing", hint="these tokens are of another vocabulary")
+        return b"".join(pieces).decode("utf-8", "replace")
+
     def prime(self, prompt: Sequence[int], *, pin: bool = False, cancel: Cancel | None = None) -> Timings:
         """Evaluate `prompt` now. See `backends.base.Session.prime`."""
         prompt, cancel = self._checked(prompt), cancel or Cancel()

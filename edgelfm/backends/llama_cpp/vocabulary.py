@@ -38,7 +38,9 @@ class Vocabulary:
         return ids[:count]
 
     def piece(self, token: int) -> bytes:
-        """The bytes of one token, special tokens included."""
+        """The bytes of one token, special tokens included; none for an id that stands for nothing."""
+        if not 0 <= token < self.size:  # llama.cpp would end the process
+            return b""
         buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
         length = self._llama.llama_token_to_piece(self._vocab, token, buffer, _LONGEST_PIECE, 0, True)
         if length < 0:
