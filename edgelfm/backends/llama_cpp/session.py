@@ -16,11 +16,11 @@ from ...errors import BackendError
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
 from ..cancel import Cancel
+from ..identity import fingerprint
 from ..states import Copied, States
 from ..tokenwise import Job, TokenwiseSession
 from . import interruptible, logprobs
 from .abort import AbortFlag
-from .identity import fingerprint
 from .loading import Loaded
 from .sampler import Sampler
 from .state import LlamaState
@@ -126,7 +126,7 @@ class LlamaSession(TokenwiseSession):
             one = (ctypes.c_int32 * 1)()
             batch = llama.llama_batch_get_one(one, 1)
             while True:
-                one[0] = llama.llama_sampler_sample(sampler.chain, ctx, -1)
+                one[0] = sampler.sample(ctx)
                 yield one[0]
                 if not self._decode(batch, [one[0]]):
                     return

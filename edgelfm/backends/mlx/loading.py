@@ -18,6 +18,7 @@ from .vocabulary import Vocabulary
 class Loaded:
     """A network, its tokenizer, and the bytes of its weights."""
 
+    folder: Path
     library: Library
     model: Any  # mlx.nn.Module, called with token ids of shape (1, n) and a cache
     vocabulary: Vocabulary
@@ -41,7 +42,7 @@ def load(folder: Path, progress: Progress | None = None) -> Loaded:
     require_whole(folder)
     vocabulary = Vocabulary(folder, config)
     model = _network(lib, folder, config)
-    return Loaded(lib, model, vocabulary, _read_weights(lib, model, folder, progress))
+    return Loaded(folder, lib, model, vocabulary, _read_weights(lib, model, folder, progress))
 
 
 def _network(lib: Library, folder: Path, config: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +14,19 @@ PENALTY_WINDOW = 64  # tokens; llama.cpp's default, and what the model cards' re
 
 
 class Sampler:
-    """Picks the next token. Order: repetition penalty, top-k, top-p, min-p, temperature, draw."""
+    """Picks the next token. Order: bias, repetition penalty, top-k, top-p, min-p, temperature, draw."""
 
-    def __init__(self, mx: ModuleType, sampling: Sampling, seed: int | None, prompt: Sequence[int]) -> None:
+    def __init__(
+        self,
+        mx: ModuleType,
+        sampling: Sampling,
+        seed: int | None,
+        prompt: Sequence[int],
+        logit_bias: Mapping[int, float],
+    ) -> None:
         self._mx = mx
+        self._bias = mx.array(list(logit_bias), mx.uint32), mx.array(list(logit_bias.values()), mx.float32)
+        self._biased = bool(logit_bias)
         self._sampling = sampling
         self._seeds = random.Random(seed)  # one key a token; MLX's own generator belongs to the whole process
         self.recent = mx.array(list(prompt[-PENALTY_WINDOW:]), mx.uint32)  # what the penalty looks at
@@ -26,6 +35,9 @@ class Sampler:
         """The next token, of shape (1,), from `logits` of shape (1, words). Not computed yet."""
         mx, chosen = self._mx, self._sampling
         scores = logits[0].astype(mx.float32)
+        if self._biased:
+            words, added = self._bias
+            scores = scores.at[words].add(added)
         if chosen.repetition_penalty != 1.0:
             scores = self._penalized(scores)
         token = mx.argmax(scores, keepdims=True) if chosen.temperature <= 0 else self._draw(scores)

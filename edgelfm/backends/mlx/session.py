@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
-from ...errors import BackendError
+from ...errors import BackendError, StateRefused
 from ...planning.plan import Settings
-from ..base import Memory
-from ..cancel import Cancel
+from ..base import Memory, TokenLogprob
+from ..identity import fingerprint
+from ..states import Copied, States
 from ..tokenwise import Job, TokenwiseSession
 from .loading import Loaded
 from .sampler import Sampler
@@ -32,9 +34,12 @@ class MlxSession(TokenwiseSession):
         self._mx = loaded.library.mx
         self._model = loaded.model
         self._state = State(loaded.library, loaded.model, settings.kv_type.value)
-        self._step_tokens: int = settings.micro_batch.value
-        self._logits: Any = None  # of the last token of the prompt, shape (1, words)
+        self._states = States(self._state, settings.state_bytes.value)
+        self._batch: int = settings.micro_batch.value
+        self._logits: Any = None  # that the token to be known next is sampled from, shape (1, words)
         self._interrupted = False
+        self._folder = loaded.folder
+        self._kv_type: str = settings.kv_type.value
         self._weight_bytes = loaded.weight_bytes
         self._compute_bytes = 0
 
@@ -69,32 +74,48 @@ class MlxSession(TokenwiseSession):
         kv, conv = self._state.bytes()
         return Memory(weights=self._weight_bytes, kv=kv, conv=conv, compute=self._compute_bytes, output=0)
 
-    def _keep_prefix(self, prompt: list[int]) -> int:
-        self._mx.reset_peak_memory()
-        return self._state.rewind(prompt)
+    def state_identity(self) -> Mapping[str, str]:
+        """Runtime and build, weights, and how keys and values are stored."""
+        self._require_open()
+        files = sorted(self._folder.glob("*.safetensors"))
+        return {
+            "runtime": "mlx",
+            "build": f"mlx-lm {version('mlx-lm')}",
+            "model": " ".join(fingerprint(file) for file in files),
+            "type of KV cache": self._kv_type,
+        }
 
-    def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
-        state, last = self._state, len(prompt) - 1
-        while (done := len(state.tokens)) < last:
-            if self._interrupted or cancel.is_set():
-                return False
-            part = prompt[done : min(done + self._step_tokens, last)]
-            with self._computing():
-                self._model(self._mx.array([part]), cache=state.caches)  # its logits are never computed
-                self._mx.eval(state.arrays())
-                state.tokens += part
-                self._mx.clear_cache()
-        if self._interrupted or cancel.is_set():
+    def _pack(self, copied: Copied) -> bytes:
+        return self._state.pack(copied)
+
+    def _unpack(self, data: bytes | bytearray | memoryview) -> Copied:
+        try:
+            return self._state.unpack(data)
+        except (RuntimeError, ValueError) as error:
+            raise StateRefused(f"MLX cannot read the state: {error}") from error
+
+    def _evaluate(self, part: list[int], *, last: bool) -> bool:
+        if self._interrupted:
             return False
-        with self._computing():
-            state.mark()
-            self._logits = self._advance(self._mx.array(prompt[last:]))
-            self._mx.eval(self._logits, state.arrays())
-            state.tokens += prompt[last:]
+        without = part[:-1] if last else part  # whose logits are never computed
+        if without:
+            with self._computing():
+                self._model(self._mx.array([without]), cache=self._state.caches)
+                self._mx.eval(self._state.arrays())
+                self._states.advance(without)
+                self._mx.clear_cache()
+        if self._interrupted:
+            return False
+        if last:
+            with self._computing():
+                self._logits = self._advance(self._mx.array(part[-1:]))
+                self._mx.eval(self._logits, self._state.arrays())
+                self._states.advance(part[-1:])
         return True
 
     def _samples(self, job: Job) -> Generator[int]:
-        sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt)
+        sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt, job.logit_bias)
+        self._mx.reset_peak_memory()
         try:
             with self._computing():
                 token = sampler.pick(self._logits)
@@ -102,21 +123,30 @@ class MlxSession(TokenwiseSession):
                 if self._interrupted:
                     return
                 with self._computing():
-                    following = None
+                    following = logits = None
                     if sampled < job.limit:
-                        following = sampler.pick(self._advance(token))
+                        logits = self._advance(token)
+                        following = sampler.pick(logits)
                         # All of it: what is not started now could not be finished by another thread.
-                        self._mx.async_eval(following, sampler.recent, self._state.arrays())
+                        self._mx.async_eval(following, logits, sampler.recent, self._state.arrays())
                     known = int(token.item())
                     if following is not None:
-                        self._state.tokens.append(known)
+                        self._states.advance([known])
                     if sampled % _TIDY_EVERY == 0:
                         self._mx.clear_cache()
                 yield known
-                token = following
+                token, self._logits = following, logits
         finally:
             self._logits = None
             self._compute_bytes = max(self._compute_bytes, self._mx.get_peak_memory() - self._mx.get_active_memory())
+
+    def _logprob(self, token: int, top: int) -> TokenLogprob:
+        mx = self._mx
+        row = self._logits[0].astype(mx.float32)
+        row = row - mx.logsumexp(row)
+        likeliest = mx.argsort(-row)[:top].tolist() if top else []
+        best = tuple((i, self._piece(i), float(row[i])) for i in likeliest)
+        return TokenLogprob(token, self._piece(token), float(row[token]), best)
 
     def _advance(self, token: Any) -> Any:
         """Logits after `token`, both of shape (1, …). Computed later, but the caches already count it."""
@@ -128,7 +158,7 @@ class MlxSession(TokenwiseSession):
         try:
             yield
         except BaseException as error:
-            self._state.clear()
+            self._states.lose()
             if isinstance(error, (RuntimeError, ValueError)):
                 raise BackendError(
                     f"MLX failed to evaluate tokens: {error}",
@@ -150,5 +180,5 @@ class MlxSession(TokenwiseSession):
 
     def _free(self) -> None:
         self._model = self._logits = None
-        del self._state
+        del self._state, self._states
         self._mx.clear_cache()

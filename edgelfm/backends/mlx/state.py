@@ -1,33 +1,23 @@
-"""What a network remembers of the tokens it has seen, and how far back it can go.
+"""The live state of an MLX network: the caches of its layers, copied out, put back, cut. Decides nothing.
 
-Attention layers keep something for every token, so their memory can be cut at any length. Convolution layers keep
-their last few inputs only: once more is added, the earlier ones are gone. They are a few kilobytes, so copies are kept
-of how they stood at the ends of recent prompts, and the state can go back to those.
+MLX arrays never change: writing to a cache makes a new array. So a copy costs nothing before the original goes on.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+import io
 from typing import Any
 
 from ...planning.plan import KvType
-from ..tokenwise import common_prefix
+from ..states import Copied
 from .library import Library
 
-_MARKS = 8  # places to go back to; at 1.2B a mark is 80 KiB
 _QUANTIZED_BITS: dict[KvType, int] = {"q8_0": 8, "q4_0": 4}
 _GROUP = 32  # values that share a scale; LFM2's heads are 64 wide, the smallest network's 32
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    length: int  # tokens
-    kept: tuple[tuple[Any, ...], ...]  # for each convolution layer, its arrays
-
-
 class State:
-    """The caches of all layers and the token ids they stand for."""
+    """See `backends.states.Runtime`. Copies are the states of caches: nested lists of arrays and numbers."""
 
     def __init__(self, library: Library, model: Any, kv_type: KvType) -> None:
         self._library = library
@@ -37,57 +27,79 @@ class State:
 
     def clear(self) -> None:
         """Forget everything."""
-        self.tokens: list[int] = []
-        self._marks: deque[_Mark] = deque(maxlen=_MARKS)
         self.caches: list[Any] = [self._stored(c) for c in self._library.caches.make_prompt_cache(self._model)]
 
-    def rewind(self, prompt: list[int]) -> int:
-        """Go back to the longest beginning of `prompt`, short of its last token, and return its length in tokens."""
-        shared = min(common_prefix(self.tokens, prompt), len(prompt) - 1)
-        if shared == len(self.tokens):
-            return shared
-        if shared and all(cache.is_trimmable() for cache in self.caches):
-            self._cut(shared)
-            return shared
-        while self._marks and self._marks[-1].length > shared:
-            self._marks.pop()
-        if not self._marks:
-            self.clear()
-            return 0
-        mark = self._marks[-1]
-        self._cut(mark.length)
-        for cache, kept in zip(self._convolutions(), mark.kept, strict=True):
-            cache.cache = list(kept)
-        return mark.length
+    @property
+    def cuttable(self) -> bool:
+        """Whether all layers keep something for every token. Sliding windows and convolutions do not."""
+        return all(cache.is_trimmable() for cache in self.caches)
 
-    def mark(self) -> None:
-        """Remember how it stands, to come back to."""
-        others = [cache for cache in self.caches if not isinstance(cache, self._library.caches.ArraysCache)]
-        if len(others) == len(self.caches) or not all(cache.is_trimmable() for cache in others):
-            return  # needs no marks, or could not use them
-        if not self.tokens or (self._marks and self._marks[-1].length == len(self.tokens)):
-            return
-        mx = self._library.mx
-        # Copies: what the layer holds is a view into all inputs of the last step, which a mark would keep in memory.
-        kept = tuple(tuple(mx.contiguous(array) for array in cache.cache) for cache in self._convolutions())
-        mx.eval(kept)
-        self._marks.append(_Mark(len(self.tokens), kept))
+    def checkpoint(self) -> Copied:
+        """What the convolution layers hold: at 1.2B, 80 KiB."""
+        # Copies: what the layer holds is a view into all inputs of the last step, which they would keep in memory.
+        return self._evaluated(
+            [[self._library.mx.contiguous(array) for array in c.cache] for c in self._convolutions()]
+        )
+
+    def go_back(self, length: int, checkpoint: Copied | None) -> bool:
+        """Cut the attention layers, and put the convolution layers back. False if there are layers of other kinds."""
+        convolutions = self._convolutions()
+        others = [cache for cache in self.caches if cache not in convolutions]
+        if not all(cache.is_trimmable() for cache in others) or (convolutions and checkpoint is None):
+            return False
+        for cache in others:
+            cache.trim(cache.offset - length)
+        if checkpoint is not None:
+            for cache, kept in zip(convolutions, checkpoint.data, strict=True):
+                cache.cache = list(kept)
+        return True
+
+    def size(self) -> int:
+        """Bytes of the whole state."""
+        return sum(self.bytes())
+
+    def take(self) -> Copied:
+        """The whole state."""
+        return self._evaluated([list(cache.state) for cache in self.caches])
+
+    def put(self, copied: Copied) -> bool:
+        """Replace the whole state."""
+        self.clear()
+        for cache, kept in zip(self.caches, copied.data, strict=True):
+            # Lists inside are copied too: a convolution layer writes into its own.
+            cache.state = [list(one) if isinstance(one, list) else one for one in kept]
+        return True
+
+    def pack(self, copied: Copied) -> bytes:
+        """A copy as a safetensors file, numbers in its metadata."""
+        leaves = dict(self._library.trees.tree_flatten(copied.data))
+        arrays = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, self._library.mx.array)}
+        numbers = {path: repr(leaf) for path, leaf in leaves.items() if path not in arrays}
+        file = io.BytesIO()
+        self._library.mx.save_safetensors(file, arrays, numbers)
+        return file.getvalue()
+
+    def unpack(self, data: bytes | bytearray | memoryview) -> Copied:
+        """The way back."""
+        arrays, numbers = self._library.mx.load(io.BytesIO(data), format="safetensors", return_metadata=True)
+        leaves = [*arrays.items(), *((path, None if n == "None" else int(n)) for path, n in numbers.items())]
+        return self._evaluated(self._library.trees.tree_unflatten(leaves))
 
     def arrays(self) -> list[Any]:
         """Everything remembered, for evaluation."""
         return [cache.state for cache in self.caches]
 
     def bytes(self) -> tuple[int, int]:
-        """Bytes of attention layers and of convolution layers, marks included."""
-        mark = sum(array.nbytes for mark in tuple(self._marks) for kept in mark.kept for array in kept)
+        """Bytes of attention layers and of convolution layers."""
         conv = sum(cache.nbytes for cache in self._convolutions())
-        return sum(cache.nbytes for cache in self.caches) - conv, conv + mark
+        return sum(cache.nbytes for cache in self.caches) - conv, conv
 
-    def _cut(self, length: int) -> None:
-        for cache in self.caches:
-            if cache.is_trimmable():
-                cache.trim(len(self.tokens) - length)
-        del self.tokens[length:]
+    def _evaluated(self, data: Any) -> Copied:
+        leaves = [
+            leaf for _, leaf in self._library.trees.tree_flatten(data) if isinstance(leaf, self._library.mx.array)
+        ]
+        self._library.mx.eval(leaves)
+        return Copied(data, sum(leaf.nbytes for leaf in leaves))
 
     def _convolutions(self) -> list[Any]:
         return [cache for cache in self.caches if isinstance(cache, self._library.caches.ArraysCache)]

@@ -18,7 +18,7 @@ SCORES = [math.log(p) for p in (0.0625, 0.25, 0.0625, 0.5, 0.125)]
 
 def draws(sampling: Sampling, count: int = 400, prompt: tuple[int, ...] = (), scores: list[float] = SCORES) -> Counter:
     logits = mx.array([scores])
-    return Counter(int(Sampler(mx, sampling, seed, prompt).pick(logits).item()) for seed in range(count))
+    return Counter(int(Sampler(mx, sampling, seed, prompt, {}).pick(logits).item()) for seed in range(count))
 
 
 def test_greedy_takes_the_best() -> None:
@@ -62,7 +62,7 @@ def test_filters_leave_these_words(sampling: Sampling, words: set[int]) -> None:
 
 def test_a_penalty_divides_what_is_likely_and_multiplies_what_is_not() -> None:
     scores = [4.0, 3.0]
-    sampler = Sampler(mx, Sampling(repetition_penalty=1.5), None, [0, 0])  # twice in the prompt, penalised once
+    sampler = Sampler(mx, Sampling(repetition_penalty=1.5), None, [0, 0], {})  # twice in the prompt, penalised once
     assert int(sampler.pick(mx.array([scores])).item()) == 1  # 4 / 1.5 < 3
     assert int(sampler.pick(mx.array([scores])).item()) == 0  # now 3 / 1.5 < 4 / 1.5
     assert set(draws(Sampling(repetition_penalty=1.5), 2, (0,), [-1.0, -1.2])) == {1}  # -1.5 < -1.2
