@@ -53,6 +53,7 @@ class Child:
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
+        self._busy = False  # it owes us an answer
         self._answers: queue.Queue[str | None] = queue.Queue()
 
     def start(self) -> Subject:
@@ -95,10 +96,12 @@ class Child:
         return None if seconds is None else float(seconds)
 
     def stop(self) -> None:
-        """End the process, by force if it does not end when its input closes."""
+        """End the process, by force if it is in the middle of something or does not end when its input closes."""
         process, self._process, self.pid = self._process, None, None
         if process is not None:
             assert process.stdin is not None
+            if self._busy:
+                process.kill()
             with contextlib.suppress(OSError):
                 process.stdin.close()  # which is how the other side knows
             try:
@@ -110,26 +113,22 @@ class Child:
             self._errors.close()
             self._errors = None
 
-    def kill(self) -> None:
-        """End the process at once, whatever it does."""
-        if self._process is not None:
-            self._process.kill()
-        self.stop()
-
     def _ask(self, call: str, *arguments: Any) -> Any:
         process = self._process
         if process is None:
             raise BackendError(f"{self.name} is not running")
         assert process.stdin is not None
+        self._busy = True
         try:
             process.stdin.write(json.dumps({"call": call, "arguments": arguments}) + "\n")
             process.stdin.flush()
             line = self._answers.get(timeout=self._timeout)
         except queue.Empty:
-            self.kill()
+            self.stop()
             raise BackendError(f"{self.name} gave no answer within {self._timeout:g} s") from None
         except OSError:
             line = None
+        self._busy = False
         if line is None:
             raise BackendError(f"{self.name} {self._how_it_ended(process)}")
         try:
