@@ -11,7 +11,6 @@ from .arguments import on_disk, read_host, read_request
 from .chat.conversation import Conversation
 from .chat.engine import Engine, Overflow
 from .chat.messages import Messages, read_messages
-from .chat.prompt import Prompt
 from .chat.reply import Reply
 from .chat.stream import Stream
 from .errors import RequestError
@@ -180,7 +179,7 @@ class Model:
     ) -> Stream:
         """Like `chat`, but read it as it comes: `for text in lfm.stream(…)`, then `.reply` for the figures."""
         read = self._engine.options(options)
-        _, prompt = self._engine.fit(read_messages(messages, system=system), Prompt(), read, overflow)
+        prompt = self._engine.fit(read_messages(messages, system=system), read, overflow)
         return self._engine.start(prompt, read)
 
     def complete(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -18,6 +19,7 @@ from .thinking import OPEN
 
 #: What to do when a prompt is longer than the context: say so, or forget the oldest turns.
 Overflow = Literal["error", "drop_oldest"]
+_DROPPED_AT_ONCE = 4  # so much of the context: a quarter
 _ROOM_FOR_REPLY = 256  # tokens kept free when old turns are dropped and no `max_tokens` was given
 
 
@@ -28,7 +30,7 @@ class Engine:
         self.session = session
         self.model = model
         self.template = self._compile(chat_template)
-        self._prompts = PromptBuilder(session.tokenize, session.markers)
+        self._prompts = PromptBuilder(session.tokenize, session.detokenize, session.markers)
 
     def _compile(self, own: str | None) -> ChatTemplate | None:
         source = own or self.session.chat_template
@@ -36,36 +38,35 @@ class Engine:
             source = CHATML
         return ChatTemplate(source, self.session.special_tokens()) if source else None
 
-    def prompt(self, messages: Sequence[Message], earlier: Prompt) -> Prompt:
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
         """`messages` as the model wants to see them. Raises `TemplateError`."""
         if self.template is None:
             raise TemplateError(
                 f"{self.model.name} is a base model without a chat template",
                 hint="use lfm.complete(text), or load an Instruct model",
             )
-        return self._prompts.build(self.template.render(self._prompts.harmless(messages)), earlier)
+        rendered = self.template.render(self._prompts.harmless(messages))
+        replies = [message for message in messages if message.role == "assistant"]
+        return self._prompts.build(rendered, replies, self.template.opening)
 
     def options(self, given: ReplyOptions) -> Options:
         """The model's preset with what the caller changed."""
         return read_options(self.model.sampling, given)
 
-    def fit(
-        self, messages: list[Message], earlier: Prompt, options: Options, overflow: Overflow
-    ) -> tuple[list[Message], Prompt]:
-        """The messages that fit the context, and their prompt.
+    def fit(self, messages: Sequence[Message], options: Options, overflow: Overflow) -> Prompt:
+        """The prompt for as much of `messages` as the context holds.
 
-        With `overflow="drop_oldest"` whole turns go, oldest first; the system prompt and the last turn stay.
+        With `overflow="drop_oldest"` the oldest turns are left out; the system prompt and the last turn stay.
         Raises `ContextExceeded` with both lengths if it does not fit.
         """
         if overflow not in ("error", "drop_oldest"):
             raise RequestError(f"overflow is {overflow!r}", hint='use "error" or "drop_oldest"')
-        prompt = self.prompt(messages, earlier)
+        prompt = self.prompt(messages)
         context = self.session.context
         if overflow == "drop_oldest":
             limit = context - min(options.max_tokens or _ROOM_FOR_REPLY, context // 2)
-            while len(prompt.ids) > limit and (shorter := _without_oldest_turn(messages)) is not None:
-                messages = shorter
-                prompt = self.prompt(messages, earlier)
+            if len(prompt.ids) > limit:
+                prompt = self._shortened(messages, prompt, limit)
         if len(prompt.ids) >= context:
             bigger = 1 << len(prompt.ids).bit_length()
             network = self.model.architecture
@@ -78,7 +79,28 @@ class Engine:
                 context=context,
                 hint=longer + forget,
             )
-        return messages, prompt
+        return prompt
+
+    def _shortened(self, messages: Sequence[Message], whole: Prompt, limit: int) -> Prompt:
+        """The prompt without its oldest turns.
+
+        Turns go by the quarter of the context, not one by one: the beginning changes rarely, and between the changes
+        the model's state can be used again.
+        """
+        step = max(1, limit // _DROPPED_AT_ONCE)
+        too_many = -(-(len(whole.ids) - limit) // step) * step  # up to a whole number of steps
+        start = 1 if messages[0].role == "system" else 0
+        turns = [i for i, message in enumerate(messages) if message.role == "user" and i > start]
+        prompts: dict[int, Prompt] = {}
+
+        def dropped(turn: int) -> int:
+            prompts[turn] = self.prompt([*messages[:start], *messages[turn:]])
+            return len(whole.ids) - len(prompts[turn].ids)
+
+        enough = bisect.bisect_left(turns, too_many, key=dropped) if turns else 0
+        if enough == len(turns):  # not even the last turn alone is so short
+            return self.prompt([*messages[:start], *messages[turns[-1] :]]) if turns else whole
+        return prompts[turns[enough]]
 
     def start(self, prompt: Prompt, options: Options, on_end: Callable[[Written], None] | None = None) -> Stream:
         """Begin to generate. Nothing is computed before the stream is read."""
@@ -107,10 +129,3 @@ class Engine:
         bos = self.session.special_tokens().get("bos_token", "")
         ids = (self.session.tokenize(bos) if bos else []) + self.session.tokenize(text, special=False)
         return self.start(Prompt(text, tuple(ids)), options)
-
-
-def _without_oldest_turn(messages: list[Message]) -> list[Message] | None:
-    """The messages without the first user message and what answered it; None if only one turn is left."""
-    start = 1 if messages and messages[0].role == "system" else 0
-    later = [i for i, message in enumerate(messages) if message.role == "user" and i > start]
-    return messages[:start] + messages[later[0] :] if later else None

@@ -25,9 +25,14 @@ class Message:
     raw: str | None = None
     ids: tuple[int, ...] | None = field(default=None, repr=False)
 
+    @property
+    def written(self) -> str:
+        """The raw text if there is one, else the content."""
+        return self.content if self.raw is None else self.raw
+
     def for_template(self) -> dict[str, str]:
         """What the chat template sees. It gets the raw text, for templates decide themselves what of it to keep."""
-        return {"role": self.role, "content": self.content if self.raw is None else self.raw}
+        return {"role": self.role, "content": self.written}
 
 
 #: A text from the user, a list of messages, or a list of `{"role": …, "content": …}`.

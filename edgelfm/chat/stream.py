@@ -35,6 +35,7 @@ class Written:
     text: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
     finish: FinishReason = "cancelled"
+    failed: bool = False  # an error ended it
     timings: Timings | None = None
     reply: Reply | None = None
 
@@ -137,6 +138,9 @@ def _read(tokens: Iterator[Token], written: Written) -> Generator[Piece]:
             if token.finish_reason is not None:
                 written.finish, written.timings = token.finish_reason, token.timings
                 yield from written.show(written.splitter.finish())
+    except Exception:
+        written.failed = True
+        raise
     finally:
         if isinstance(tokens, Generator):
             tokens.close()

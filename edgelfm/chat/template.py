@@ -73,6 +73,16 @@ class ChatTemplate:
                 hint="check the messages, or give your own template with chat_template=",
             ) from error
 
+    @functools.cached_property
+    def opening(self) -> str:
+        """What `add_generation_prompt` adds: the text after which a reply begins. Empty if it adds nothing."""
+        probe = [Message("user", "a")]
+        try:
+            with_it, without = (self.render(probe, add_generation_prompt=add) for add in (True, False))
+        except TemplateError:  # it wants more than one message, and so cannot be asked
+            return ""
+        return with_it.removeprefix(without) if with_it.startswith(without) else ""
+
 
 class _Refused(Exception):
     """Raised by a template through `raise_exception`."""

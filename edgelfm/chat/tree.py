@@ -86,13 +86,16 @@ class Tree:
             )
         return self._nodes[id]
 
-    def path(self, id: int | None = None) -> tuple[Node, ...]:
-        """The nodes from the root to `id`, or to the present one."""
-        at = self._current if id is None else id
+    def path(self) -> tuple[Node, ...]:
+        """The nodes from the root to the present one."""
+        return self.path_to(self._current)
+
+    def path_to(self, id: int | None) -> tuple[Node, ...]:
+        """The nodes from the root to `id`; none for None."""
         nodes: list[Node] = []
-        while at is not None:
-            nodes.append(self[at])
-            at = nodes[-1].parent
+        while id is not None:
+            nodes.append(self[id])
+            id = nodes[-1].parent
         return tuple(reversed(nodes))
 
     def children(self, id: int | None) -> tuple[Node, ...]:
@@ -122,14 +125,16 @@ class Tree:
             parent = self[parent].id
         node = Node(len(self._nodes), parent, message)
         self._put(node)
-        self.go(node.id)
+        if parent == self._current:  # the way to it is known
+            self._visited[parent] = self._current = node.id
+        else:
+            self.go(node.id)
         return node
 
     def go(self, id: int | None) -> None:
         """Make `id` the present node; None is before the first message."""
-        if id is not None:
-            for node in self.path(id):
-                self._visited[node.parent] = node.id
+        for node in self.path_to(id):
+            self._visited[node.parent] = node.id
         self._current = id
 
     def _put(self, node: Node) -> None:
