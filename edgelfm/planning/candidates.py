@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from ..decision import Decision
 from ..models.entry import Artifact, ModelEntry
 from ..units import format_bytes
-from . import rejections
+from . import measured, rejections
 from .bill import bill
-from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings
+from .calibration import Evidence, Subject
+from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings, SpeedEstimate
 from .ranking import preferred
+from .recording import parameters_per_token
+from .records import shape
 from .repacking import copied_bytes, repacked_bytes
 from .settings import (
     BATCH,
@@ -46,6 +49,8 @@ class Way:
     repacked: int  # bytes that llama.cpp rewrites for this CPU
     copied: int  # bytes of a tied embedding that is kept twice
     mmap: Decision[bool]
+    evidence: Evidence  # what was measured here of this backend where it computes
+    subject: Subject
 
     @classmethod
     def of(cls, situation: Situation, entry: ModelEntry, artifact: Artifact, sizes: Sizes, *, offloaded: bool) -> Way:
@@ -62,7 +67,10 @@ class Way:
         if artifact.backend == "llama.cpp":
             mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
         layers = sizes.architecture.layers + 1 if offloaded else 0
-        return cls(situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap)
+        on_gpu = offloaded or artifact.backend == "mlx"
+        known = situation.evidence.get((artifact.backend, "gpu" if on_gpu else "cpu"), Evidence())
+        subject = _subject(entry, artifact, sizes)
+        return cls(situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap, known, subject)
 
     def memory(self, rung: Rung, *, flash_attention: bool = True) -> MemoryEstimate:
         """The memory bill with these settings."""
@@ -105,8 +113,8 @@ def batch(rung: Rung) -> int:
 def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Candidate | Rejected:
     """Fit one artifact into the machine, on the GPU where one can be used, else on the CPU."""
     request = situation.request
-    measured = sizes(entry, artifact, situation.catalog)
-    if measured is None:
+    weighed = sizes(entry, artifact, situation.catalog)
+    if weighed is None:
         return Rejected(
             entry.id,
             artifact.backend,
@@ -115,46 +123,72 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
             f"edgelfm pull {entry.id} --quantization {artifact.quantization}",
             cause="quantization",
         )
-    supported, advertised = measured.architecture.context_supported, measured.architecture.context_advertised
+    supported, advertised = weighed.architecture.context_supported, weighed.architecture.context_advertised
     if request.context is not None and supported and request.context > supported:
         return rejections.unsupported_context(entry, artifact, request.context, supported, advertised)
     rungs = ladder(request, situation.budget, supported)
     on_gpu = artifact.backend == "llama.cpp" and situation.accelerator.gpu is not None
-    way = Way.of(situation, entry, artifact, measured, offloaded=on_gpu)
+    way = Way.of(situation, entry, artifact, weighed, offloaded=on_gpu)
     found = way.descend(rungs)
     if found is None and on_gpu:
-        way = Way.of(situation, entry, artifact, measured, offloaded=False)
+        way = Way.of(situation, entry, artifact, weighed, offloaded=False)
         found = way.descend(rungs)
     if found is None:
         needed = way.memory(rungs[-1]).on("host")
         return rejections.too_big(entry, artifact, needed, situation.budget, _memory_fix(way, rungs[-1], needed))
     free = situation.host.disk.free_bytes
-    if free is not None and measured.download > free and _must_download(situation, artifact):
-        return rejections.no_disk(entry, artifact, measured.download, free)
-    return _candidate(way, *found)
+    if free is not None and weighed.download > free and _must_download(situation, artifact):
+        return rejections.no_disk(entry, artifact, weighed.download, free)
+    return _candidate(way, found[0])
 
 
 def _must_download(situation: Situation, artifact: Artifact) -> bool:
     return not artifact.path and not artifact.repo.startswith("package:") and artifact not in situation.on_disk
 
 
-def _candidate(way: Way, rung: Rung, memory: MemoryEstimate) -> Candidate:
+def _subject(entry: ModelEntry, artifact: Artifact, sizes: Sizes) -> Subject:
+    """What speed depends on. An architecture that only stands in for an unpublished one is nobody's own."""
+    return Subject(
+        model=shape(entry.architecture) if entry.architecture is not None else "",
+        quantization=artifact.quantization,
+        layers=sizes.architecture.layers,
+        bytes_per_token=bytes_per_token(sizes.read, sizes.architecture),
+        parameters=parameters_per_token(entry),
+    )
+
+
+def _candidate(way: Way, rung: Rung) -> Candidate:
     situation = way.situation
-    read = bytes_per_token(way.sizes.read, way.sizes.architecture)
-    bandwidth = situation.bandwidth
-    if situation.accelerator.discrete and not way.offloaded:
-        bandwidth = situation.main_bandwidth
+    settings, memory = _settings(way, rung)
     return Candidate(
         model=way.entry,
         artifact=way.artifact,
-        settings=_settings(way, rung, memory),
+        settings=settings,
         memory=memory,
-        decode=decode_speed(read, way.sizes.architecture.layers, bandwidth),
-        prefill=prefill_speed(),
+        decode=_decode(way, settings),
+        prefill=_prefill(way, settings),
         reason="",
         references=references(situation.match.profile.references, way.entry.id),
         load_command=load_command(way.entry, way.artifact, rung.context),
     )
+
+
+def _decode(way: Way, settings: Settings) -> SpeedEstimate:
+    """From what was measured here, else from memory bandwidth."""
+    other = measured.other_threads(way.evidence, way.subject, settings, prefill=False)
+    if (told := way.evidence.decode(way.subject, other)) is not None:
+        return told
+    bandwidth = way.situation.bandwidth
+    if way.situation.accelerator.discrete and not way.offloaded:
+        bandwidth = way.situation.main_bandwidth
+    return decode_speed(way.subject.bytes_per_token, way.subject.layers, bandwidth)
+
+
+def _prefill(way: Way, settings: Settings) -> SpeedEstimate:
+    """From what was measured here, else unknown."""
+    other = measured.other_threads(way.evidence, way.subject, settings, prefill=True)
+    told = way.evidence.prefill(way.subject, other, settings.micro_batch.value)
+    return told if told is not None else prefill_speed(way.artifact.quantization if way.evidence.records else "")
 
 
 def load_command(entry: ModelEntry, artifact: Artifact, context: int) -> str:
@@ -166,23 +200,44 @@ def load_command(entry: ModelEntry, artifact: Artifact, context: int) -> str:
     )
 
 
-def _settings(way: Way, rung: Rung, memory: MemoryEstimate) -> Settings:
+def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
+    """What the rung leaves open is set as it was measured, as far as there is room; the context never gives way."""
     situation, request = way.situation, way.situation.request
-    architecture = way.sizes.architecture
-    return Settings(
+    architecture, known, subject = way.sizes.architecture, way.evidence, way.subject
+    flash = measured.flash_attention(known, subject)
+    if flash is not None and not flash.value and not _can_do_without_flash_attention(way, rung):
+        flash = None
+    attends = flash is None or flash.value
+    pieces = measured.micro_batch(known, subject) if request.micro_batch is None else None
+    if pieces is not None:
+        as_measured = replace(rung, micro_batch=pieces.value)
+        if pieces.value <= rung.context and way.fits(way.memory(as_measured, flash_attention=attends)):
+            rung = as_measured
+        else:
+            pieces = None
+    memory = way.memory(rung, flash_attention=attends)
+    settings = Settings(
         context=context_decision(
             request, situation.budget, architecture.context_supported, architecture.context_advertised, rung.context
         ),
         batch=Decision(batch(rung), "pieces of prompt that the runtime takes at once"),
-        micro_batch=_micro_batch(way, rung, memory),
+        micro_batch=pieces or _micro_batch(way, rung, memory),
         kv_type=_kv_type(way, rung),
-        flash_attention=_flash_attention(way, rung, memory),
+        flash_attention=flash or _flash_attention(way, rung, memory),
         mmap=way.mmap,
-        threads=situation.threads,
-        threads_prefill=situation.threads_prefill,
+        threads=measured.threads(known, subject, situation.threads, situation.thread_bound, request, prefill=False),
+        threads_prefill=measured.threads(
+            known, subject, situation.threads_prefill, situation.thread_bound_prefill, request, prefill=True
+        ),
         gpu_layers=_gpu_layers(way),
         state_bytes=state_decision(situation.budget.usable_bytes - memory.on("host"), architecture),
     )
+    return settings, memory
+
+
+def _can_do_without_flash_attention(way: Way, rung: Rung) -> bool:
+    """Keys and values in 8 bits need it, and without it the buffers of long contexts are larger."""
+    return rung.kv_type == "f16" and way.fits(way.memory(rung, flash_attention=False))
 
 
 def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[int]:

@@ -16,6 +16,7 @@ from .advice import advice
 from .candidates import appraise
 from .plan import Candidate, Plan, Rejected, Request
 from .ranking import belongs, best_quantization, preferred, rank, reason, thinks_unasked
+from .records import Record
 from .situation import Situation, situation
 from .speed import comfortable, midpoint
 
@@ -34,14 +35,19 @@ def plan(
     *,
     drivable: Collection[str] = frozenset({"llama.cpp"}),
     on_disk: frozenset[Artifact] = frozenset(),
+    records: Sequence[Record] = (),
+    cores_taken: int = 0,
+    remarks: Sequence[str] = (),
 ) -> Plan:
     """Decide which model, backend, quantization and settings suit `host`, and say why.
 
-    `drivable` names the backends that this program can open. `on_disk` are artifacts that need no download. A model
-    named in the request is never exchanged for another, and no value the request fixes is ever changed. Never raises
-    for a request that cannot be met: the plan then has no candidate, and `require` turns it into an error.
+    `drivable` names the backends that this program can open. `on_disk` are artifacts that need no download.
+    `records` are what was measured, on this host or others; those of this host, taken while about `cores_taken` cores
+    were busy with other programs, replace estimates. `remarks` about them are added to the advice. A model named in
+    the request is never exchanged for another, and no value the request fixes is ever changed. Never raises for a
+    request that cannot be met: the plan then has no candidate, and `require` turns it into an error.
     """
-    here = situation(host, match, catalog_entries, request, on_disk)
+    here = situation(host, match, catalog_entries, request, on_disk, records, cores_taken)
     eligible = [request.model] if request.model else [entry for entry in here.catalog if belongs(entry, request)]
     eligible.sort(key=lambda entry: -entry.preference)
     backends = _backends(here)
@@ -70,7 +76,7 @@ def plan(
         budget=here.budget,
         candidates=tuple(replace(one, reason=reason(one, ranked[0], request, instead)) for one in ranked),
         rejected=tuple(sorted(turned_down, key=rejections.closeness)),
-        advice=tuple(advice(here, ranked, backends, drivable)),
+        advice=(*advice(here, ranked, backends, drivable), *remarks),
     )
 
 
@@ -149,7 +155,16 @@ def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candid
 def _with_smaller_model(here: Situation, turned_down: list[Rejected], drivable: Collection[str]) -> list[Rejected]:
     """Name a model that does fit, beside the fixes for the one that was asked for."""
     request = replace(here.request, model=None, quantization=None)
-    other = plan(here.host, here.match, here.catalog, request, drivable=drivable, on_disk=here.on_disk).chosen
+    other = plan(
+        here.host,
+        here.match,
+        here.catalog,
+        request,
+        drivable=drivable,
+        on_disk=here.on_disk,
+        records=here.records,
+        cores_taken=here.cores_taken,
+    ).chosen
     if other is None:
         return turned_down
     hint = f", or load {other.model.id}, which fits"

@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 
 from ..errors import RequestError
 from ..hardware.host import Host
-from ..models.architecture import Architecture
 from ..models.entry import ModelEntry
 from ..models.tensors import active_parameters
 from .plan import Candidate, Settings
@@ -50,7 +49,7 @@ def make_record(
         quantization=candidate.quantization,
         layers=architecture.layers,
         bytes_per_token=bytes_per_token(measured.read, architecture, depth),
-        parameters=parameters_per_token(candidate.model, architecture),
+        parameters=parameters_per_token(candidate.model),
         threads=chosen.threads.value,
         threads_prefill=chosen.threads_prefill.value,
         flash_attention=chosen.flash_attention.value,
@@ -72,9 +71,13 @@ def computed_on(settings: Settings) -> Computed:
     return "gpu" if settings.gpu_layers.value else "cpu"
 
 
-def parameters_per_token(entry: ModelEntry, architecture: Architecture) -> int:
-    """Weights that take part in one token, by the architecture; by the model card where its tensors are not known."""
+def parameters_per_token(entry: ModelEntry) -> int:
+    """Weights that take part in one token, by the architecture; by the model card where that does not tell, else 0."""
     try:
-        return active_parameters(architecture)
+        return active_parameters(entry.architecture) if entry.architecture is not None else _by_card(entry)
     except RequestError:
-        return entry.active_parameters or entry.parameters or 0
+        return _by_card(entry)
+
+
+def _by_card(entry: ModelEntry) -> int:
+    return entry.active_parameters or entry.parameters or 0

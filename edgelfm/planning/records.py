@@ -6,8 +6,8 @@ these its name, the same at every start. They know nothing of files; `record_sto
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -19,8 +19,9 @@ from .plan import KvType
 Phase = Literal["decode", "prefill"]
 #: Where a record's model computed. A split between the two is neither and is not recorded.
 Computed = Literal["cpu", "gpu"]
-#: Bytes or parameters beyond this are no measurement.
+#: Bytes or parameters beyond this, and seconds per token outside these, are no measurement.
 LARGEST_COUNT = 10**18
+SHORTEST, LONGEST = 1e-9, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,7 @@ class Record:
     def plausible(self) -> bool:
         """Whether arithmetic with it makes sense: positive times in order, positive counts."""
         for one in (self.decode, self.prefill):
-            if not all(math.isfinite(value) for value in (one.low, one.seconds, one.high)):
-                return False
-            if not 0 < one.low <= one.seconds <= one.high:
+            if not SHORTEST <= one.low <= one.seconds <= one.high <= LONGEST:  # NaN is in no order
                 return False
         counts = (self.layers, self.bytes_per_token, self.parameters, self.threads, self.threads_prefill)
         if max(counts) > LARGEST_COUNT:
@@ -94,9 +93,7 @@ class Record:
             (
                 one.seconds
                 for one in self.tried
-                if (one.phase, one.setting, one.value) == (phase, setting, value)
-                and math.isfinite(one.seconds)
-                and one.seconds > 0
+                if (one.phase, one.setting, one.value) == (phase, setting, value) and SHORTEST <= one.seconds <= LONGEST
             ),
             None,
         )
@@ -126,6 +123,7 @@ def build(host: Host, backend: str) -> str:
     return f"{runtime.version}-{_digest(runtime.build)}" if runtime.build else runtime.version
 
 
+@lru_cache(maxsize=256)
 def shape(architecture: Architecture) -> str:
     """A name for a network: `lfm2-16x1024-…`. Fine-tunes of one network share it, for they are equally fast.
 

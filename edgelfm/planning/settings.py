@@ -98,18 +98,25 @@ def threads(cpu: Cpu, policy: ThreadPolicy, request: Request, *, prefill: bool) 
     if policy.cores == "performance" and cpu.performance_cores in (None, physical):
         words = "physical cores"
     reason = f"one for each of {counted} {words}"
+    bound = thread_bound(cpu, policy, prefill=prefill)
+    if bound is not None and bound.value < counted:
+        return bound
+    return Decision(max(1, counted), reason, "estimated")
+
+
+def thread_bound(cpu: Cpu, policy: ThreadPolicy, *, prefill: bool) -> Decision[int] | None:
+    """The most threads there may be, whatever was measured: by affinity, quota and the profile. None without limit."""
+    maximum = (policy.prefill_maximum or policy.maximum) if prefill else policy.maximum
     bounds = [
         (cpu.affinity, "this process may run on {}"),
         (int(cpu.quota) if cpu.quota is not None else None, "the container grants {} cores of time"),
-        (policy.maximum, "the profile allows {}" + (f": {policy.reason}" if policy.reason else "")),
+        (maximum, "the profile allows {}" + (f": {policy.reason}" if policy.reason else "")),
     ]
-    if prefill:
-        bounds[2] = (policy.prefill_maximum or policy.maximum, bounds[2][1])
-    count = counted
-    for bound, words in bounds:
-        if bound is not None and bound < count:
-            count, reason = max(1, bound), words.format(bound)
-    return Decision(max(1, count), reason, "estimated")
+    known = [(bound, words) for bound, words in bounds if bound is not None]
+    if not known:
+        return None
+    least, words = min(known, key=lambda one: one[0])
+    return Decision(max(1, least), words.format(least), "estimated")
 
 
 def context_decision(request: Request, budget: Budget, supported: int, advertised: int, chosen: int) -> Decision[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..decision import Decision
 from ..hardware.host import Host
@@ -11,9 +11,11 @@ from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry
 from .acceleration import Acceleration, acceleration
 from .budget import memory_budget
+from .calibration import Evidence, evidence
 from .plan import Budget, Request
+from .records import Computed, Record, build, fingerprint
 from .repacking import repacked_types
-from .settings import threads
+from .settings import thread_bound, threads
 from .speed import memory_bandwidth
 
 
@@ -33,10 +35,21 @@ class Situation:
     repacked_types: frozenset[str]  # storage types that llama.cpp rewrites for this CPU
     threads: Decision[int]
     threads_prefill: Decision[int]
+    thread_bound: Decision[int] | None  # beyond which no measurement leads
+    thread_bound_prefill: Decision[int] | None
+    records: tuple[Record, ...] = ()  # of any host
+    cores_taken: int = 0  # by other programs now
+    evidence: dict[tuple[str, Computed], Evidence] = field(default_factory=dict)  # by backend and device, of this host
 
 
 def situation(
-    host: Host, match: Match, catalog: Sequence[ModelEntry], request: Request, on_disk: frozenset[Artifact]
+    host: Host,
+    match: Match,
+    catalog: Sequence[ModelEntry],
+    request: Request,
+    on_disk: frozenset[Artifact],
+    records: Sequence[Record] = (),
+    cores_taken: int = 0,
 ) -> Situation:
     """Look at the machine once."""
     accelerator = acceleration(host)
@@ -54,4 +67,22 @@ def situation(
         repacked_types=repacked_types(host),
         threads=threads(host.cpu, policy, request, prefill=False),
         threads_prefill=threads(host.cpu, policy, request, prefill=True),
+        thread_bound=thread_bound(host.cpu, policy, prefill=False),
+        thread_bound_prefill=thread_bound(host.cpu, policy, prefill=True),
+        records=tuple(records),
+        cores_taken=cores_taken,
+        evidence=_evidence(host, records, cores_taken),
     )
+
+
+def _evidence(host: Host, records: Sequence[Record], cores_taken: int) -> dict[tuple[str, Computed], Evidence]:
+    if not records:
+        return {}
+    name = fingerprint(host)
+    mine = [one for one in records if one.host == name]
+    return {
+        (backend, device): evidence(
+            mine, host=name, backend=backend, build=build(host, backend), device=device, cores_taken=cores_taken
+        )
+        for backend, device in {(one.backend, one.device) for one in mine}
+    }

@@ -80,9 +80,10 @@ def decode_speed(bytes_read: int, layers: int, bandwidth: Decision[float | None]
     return SpeedEstimate(low, high, "estimated", reason)
 
 
-def prefill_speed() -> SpeedEstimate:
-    """Tokens per second while reading the prompt: unknown, and why."""
-    return SpeedEstimate(None, None, "unknown", "prefill is bound by arithmetic; no run on this machine is recorded")
+def prefill_speed(quantization: str = "") -> SpeedEstimate:
+    """Tokens per second while reading the prompt: unknown, and why. `quantization` where only that was not measured."""
+    run = f"no run in {quantization}" if quantization else "no run"
+    return SpeedEstimate(None, None, "unknown", f"prefill is bound by arithmetic; {run} on this machine is recorded")
 
 
 def midpoint(speed: SpeedEstimate) -> float | None:

@@ -1,0 +1,101 @@
+"""Settings that runs on this host found best, and what they gained over the others that were tried.
+
+A record of the network and quantization itself is taken whole. One of another network tells how many threads and
+whether flash attention. What somebody asked for and what the profile forbids come before any measurement.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ..decision import Decision
+from .calibration import Evidence, Subject
+from .plan import Request, Settings
+from .records import Phase, Record
+
+Value = TypeVar("Value")
+
+PHASES: tuple[Phase, ...] = ("decode", "prefill")
+SHOWN = 3  # values of one setting that are told of
+
+
+def threads(
+    evidence: Evidence, subject: Subject, usual: Decision[int], bound: Decision[int] | None, request: Request,
+    *, prefill: bool,
+) -> Decision[int]:  # fmt: skip
+    """How many threads: as measured, else as `usual`; never beyond `bound`."""
+    record = evidence.same(subject) or evidence.nearest(subject)
+    if record is None or request.threads is not None:
+        return usual
+    phase: Phase = "prefill" if prefill else "decode"
+    count = record.threads_prefill if prefill else record.threads
+    if bound is not None and count > bound.value:
+        return bound
+    tried = _tried(record, phase, "threads_prefill" if prefill else "threads")
+    return _decision(evidence, subject, record, count, _figures(tried, str(count), "with {} threads", "with {}"))
+
+
+def flash_attention(evidence: Evidence, subject: Subject) -> Decision[bool] | None:
+    """Whether flash attention was faster, None where nobody tried."""
+    record = evidence.same(subject) or evidence.nearest(subject)
+    if record is None:
+        return None
+    words = {"on": "with it", "off": "without it"}
+    chosen = words["on" if record.flash_attention else "off"]
+    told = []
+    for phase in PHASES:
+        tried = {words[value]: one for value, one in _tried(record, phase, "flash_attention").items() if value in words}
+        if figures := _figures(tried, chosen, "{}", "{}"):
+            told.append(f"{phase} {figures}")
+    return _decision(evidence, subject, record, record.flash_attention, "; ".join(told)) if told else None
+
+
+def micro_batch(evidence: Evidence, subject: Subject) -> Decision[int] | None:
+    """The micro-batch that read prompts fastest, None unless this very network and quantization was measured."""
+    record = evidence.same(subject)
+    if record is None:
+        return None
+    tried = _tried(record, "prefill", "micro_batch")
+    figures = _figures(tried, str(record.micro_batch), "of prompt at {}", "at {}")
+    return _decision(evidence, subject, record, record.micro_batch, figures) if figures else None
+
+
+def other_threads(evidence: Evidence, subject: Subject, settings: Settings, *, prefill: bool) -> int | None:
+    """The number of threads where it is not the one that was best, so that speeds must be told for it. Else None."""
+    record = evidence.same(subject) or evidence.nearest(subject)
+    chosen = settings.threads_prefill.value if prefill else settings.threads.value
+    if record is None or chosen == (record.threads_prefill if prefill else record.threads):
+        return None
+    return chosen
+
+
+def _tried(record: Record, phase: Phase, setting: str) -> dict[str, float]:
+    """Seconds per token by value, of the values of one setting that were tried."""
+    values = (one.value for one in record.tried if (one.phase, one.setting) == (phase, setting))
+    return {value: taken for value in values if (taken := record.seconds_with(phase, setting, value)) is not None}
+
+
+def _figures(tried: dict[str, float], chosen: str, first: str, other: str) -> str:
+    """`91.4 tokens/s with 2 threads, 68.0 with 1`: what was chosen, then the others from the fastest on."""
+    if chosen not in tried:
+        return ""
+    rest = sorted((value for value in tried if value != chosen), key=lambda value: tried[value])
+    told = [f"{_rate(tried[chosen])} tokens/s {first.format(chosen)}"]
+    told += [f"{_rate(tried[value])} {other.format(value)}" for value in rest[: SHOWN - 1]]
+    return ", ".join(told)
+
+
+def _rate(seconds: float) -> str:
+    return f"{1 / seconds:.1f}" if seconds > 0.01 else f"{1 / seconds:.0f}"
+
+
+def _decision(evidence: Evidence, subject: Subject, record: Record, value: Value, figures: str) -> Decision[Value]:
+    """The value with the figures behind it, whose they are, and how well they hold now."""
+    whose, grade = "", evidence.grade(record)
+    if record is not evidence.same(subject):
+        network = record.model.rpartition("-")[0] or record.model
+        whose, grade = f" for {network} in {record.quantization}", "calibrated"
+    reason = f"best{whose} here: {figures}" if figures else f"best{whose} here"
+    if record.cores_taken:
+        reason += f", with {record.cores_taken} cores taken by others"
+    return Decision(value, reason, grade)
