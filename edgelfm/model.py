@@ -63,10 +63,12 @@ def plan(
     from .hardware import profiles
     from .models import catalog
     from .planning import plan as make_plan
+    from .planning import record_store
 
     request = read_request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
     machine = inspect() if host is None else read_host(host)
     entries = tuple(catalog.load())
+    measured = record_store.look()
     return make_plan(
         machine,
         profiles.match(machine, override=profile),
@@ -74,6 +76,8 @@ def plan(
         request,
         drivable=registry.names(),
         on_disk=on_disk([request.model] if request.model else entries) if host is None else frozenset(),
+        records=measured.records,
+        remarks=measured.remarks,
     )
 
 
