@@ -12,12 +12,12 @@ is refused, because its known keys may mean something else.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import BenchFileError
+from ..atomic import write_atomically
+from ..errors import BenchFileError, NoDiskSpace
 from .report import BenchReport
 
 FORMAT = "edgelfm bench"
@@ -32,22 +32,21 @@ def report_dict(report: BenchReport) -> dict[str, Any]:
 
 
 def write_json(report: BenchReport, path: str | Path) -> None:
-    """Write `report` so that `path` holds all of it or what it held before. Raises `BenchFileError`."""
+    """Write `report` so that `path` holds all of it or what it held before.
+
+    Raises `BenchFileError`, and `NoDiskSpace` if it would not fit.
+    """
     path = Path(path)
     try:
         text = json.dumps(report_dict(report), indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise BenchFileError(f"{path}: this report has a figure that JSON cannot hold: {error}", hint=_AGAIN) from None
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as out:
-            # A path that is no valid Unicode (Linux allows that) is written with question marks, so others can read it.
-            out.write(text.encode("utf-8", "replace") + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(part, path)
+        # A path that is no valid Unicode (Linux allows that) is written with question marks, so others can read it.
+        write_atomically(path, [text.encode("utf-8", "replace") + b"\n"])
+    except NoDiskSpace:
+        raise
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise BenchFileError(
             f"{path}: cannot be written: {error.strerror or error}", hint="name a file in a folder you may write to"
         ) from error
