@@ -16,6 +16,7 @@ from .chat.conversation import Conversation
 from .chat.messages import Message, Messages
 from .chat.reply import Reply
 from .chat.stream import Piece, Stream
+from .chat.tree import Branches, Node, Tree
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -98,6 +99,21 @@ class AsyncConversation:
         """The conversation so far, oldest first."""
         return self._conversation.messages
 
+    @property
+    def tree(self) -> Tree:
+        """Every message of every branch."""
+        return self._conversation.tree
+
+    @property
+    def node(self) -> Node | None:
+        """Where in the tree the conversation is. None before the first message."""
+        return self._conversation.node
+
+    @property
+    def context_used(self) -> int:
+        """Tokens that the model has seen of this branch, as of its last reply."""
+        return self._conversation.context_used
+
     async def send(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:
         """Say `text` and wait for the answer without blocking the event loop."""
         return await self.stream(text, **options).reply()
@@ -106,13 +122,44 @@ class AsyncConversation:
         """Say `text` and read the answer with `async for`."""
         return AsyncStream(lambda: self._conversation.stream(text, **options))
 
+    async def regenerate(self, **options: Unpack[ReplyOptions]) -> Reply:
+        """Answer the last message again. See `Conversation.regenerate`."""
+        return await self.regenerate_stream(**options).reply()
+
+    def regenerate_stream(self, **options: Unpack[ReplyOptions]) -> AsyncStream:
+        """`regenerate`, read with `async for`."""
+        return AsyncStream(lambda: self._conversation.regenerate_stream(**options))
+
+    async def edit(self, turn: int, text: str, **options: Unpack[ReplyOptions]) -> Reply:
+        """Say `text` in place of what was said in `turn`. See `Conversation.edit`."""
+        return await self.edit_stream(turn, text, **options).reply()
+
+    def edit_stream(self, turn: int, text: str, **options: Unpack[ReplyOptions]) -> AsyncStream:
+        """`edit`, read with `async for`."""
+        return AsyncStream(lambda: self._conversation.edit_stream(turn, text, **options))
+
+    def fork(self, turns: int | None = None) -> AsyncConversation:
+        """Another conversation with the same history. See `Conversation.fork`."""
+        return AsyncConversation(self._conversation.fork(turns))
+
+    def branches(self, turn: int = -1) -> Branches:
+        """The versions of a turn. See `Conversation.branches`."""
+        return self._conversation.branches(turn)
+
+    def switch(self, node: Node | int) -> None:
+        """Go to the branch through `node`. See `Conversation.switch`."""
+        self._conversation.switch(node)
+
     def undo(self) -> None:
-        """Take back the last message and its answer."""
+        """Go back to before the last message."""
         self._conversation.undo()
 
     def reset(self) -> None:
         """Forget everything but the system prompt."""
         self._conversation.reset()
+
+    def __repr__(self) -> str:
+        return repr(self._conversation)
 
 
 class AsyncModel:

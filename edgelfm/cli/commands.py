@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..chat.messages import read_messages
 from ..chat.options import read_options
+from ..chat.outline import branch_lines, outline
 from ..errors import RequestError
 from ..units import format_bytes
 from .output import write_facts, write_line
@@ -66,7 +67,7 @@ def _reset(talk: Talk, _: str) -> None:
 
 
 def _undo(talk: Talk, _: str) -> None:
-    """take back the last message and its answer"""
+    """take back the last message and its answer; /branches still shows them"""
     talk.conversation.undo()
     write_line(f"{len(talk.conversation.messages)} messages left.", style="dim")
 
@@ -74,6 +75,42 @@ def _undo(talk: Talk, _: str) -> None:
 def _regenerate(talk: Talk, _: str) -> None:
     """answer the last message again"""
     talk.regenerate()
+
+
+def _history(talk: Talk, _: str) -> None:
+    """show what was said, with the numbers for /edit"""
+    if not talk.conversation.messages:
+        raise RequestError("nothing has been said yet", hint="type a message")
+    for line in outline(talk.conversation.tree):
+        write_line(line)
+
+
+def _edit(talk: Talk, argument: str) -> None:
+    """N TEXT: say TEXT in place of message N, as in /edit 0 Hello; /edit -1 TEXT changes the last one"""
+    number, _, text = argument.partition(" ")
+    turn = _whole(number, "which message?", "/edit 0 Hello, with a number from /history")
+    if not text.strip():
+        raise RequestError("what shall it say?", hint=f"/edit {turn} Hello")
+    talk.edit(turn, text.strip())
+
+
+def _branches(talk: Talk, _: str) -> None:
+    """show the other ways this conversation went, with the numbers for /switch"""
+    lines = branch_lines(talk.conversation.tree)
+    for line in lines:
+        write_line(line)
+    if len(lines) < 2:
+        write_line("Nothing else. /edit and /regenerate begin another branch.", style="dim")
+
+
+def _switch(talk: Talk, argument: str) -> None:
+    """N: go to a branch, as in /switch 0"""
+    number = _whole(argument, "which branch?", "/switch 0, with a number from /branches")
+    leaves = talk.conversation.tree.leaves()
+    if not 0 <= number < len(leaves):
+        raise RequestError(f"there is no branch {number}", hint="/branches")
+    talk.conversation.switch(leaves[number])
+    _history(talk, "")
 
 
 def _set(talk: Talk, argument: str) -> None:
@@ -159,6 +196,10 @@ _COMMANDS: dict[str, Callable[[Talk, str], None]] = {
     "/reset": _reset,
     "/undo": _undo,
     "/regenerate": _regenerate,
+    "/edit": _edit,
+    "/history": _history,
+    "/branches": _branches,
+    "/switch": _switch,
     "/set": _set,
     "/save": _save,
     "/load": _load,
@@ -179,3 +220,10 @@ def _file(path: str, example: str) -> Path:
     if not path:
         raise RequestError("which file?", hint=example)
     return Path(path).expanduser()
+
+
+def _whole(text: str, question: str, example: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(question if not text else f"{text!r} is not a number", hint=example) from None

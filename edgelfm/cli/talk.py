@@ -64,10 +64,12 @@ class Talk:
         write_line()
 
     def regenerate(self) -> None:
-        """Take the last answer back and give another, streaming."""
-        said = [message for message in self.conversation.messages if message.role == "user"]
-        self.conversation.undo()
-        self.answer(self.conversation.stream(said[-1].content, **self.options))
+        """Answer the last message again."""
+        self.answer(self.conversation.regenerate_stream(**self.options))
+
+    def edit(self, turn: int, text: str) -> None:
+        """Answer `text` in place of what was said in `turn`."""
+        self.answer(self.conversation.edit_stream(turn, text, **self.options))
 
     def _greet(self) -> None:
         one = self.model.candidate

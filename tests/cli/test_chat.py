@@ -145,6 +145,14 @@ COMMANDS = {
     "/set top_k many": r"error: top_k is 'many'",
     "/undo": r"error: nothing has been said yet",
     "/regenerate": r"error: nothing has been said yet",
+    "/history": r"^ +system +Be kind\.",
+    "/edit": r"error: which message",
+    "/edit one Hello": r"error: 'one' is not a number",
+    "/edit 0": r"error: what shall it say",
+    "/edit 0 Hello": r"error: nothing has been said yet",
+    "/branches": r"Nothing else",
+    "/switch": r"error: which branch",
+    "/switch 7": r"error: there is no branch 7",
     "/save": r"error: which file",
     "/save none/talk.json": r"error: cannot write",
     "/load none.json": r"error: cannot read",
@@ -183,3 +191,24 @@ def test_regenerate_answers_the_same_question_again(terminal: Callable, tmp_path
         assert talk.finish() == 0
     roles = [message["role"] for message in json.loads((tmp_path / "talk.json").read_text())]
     assert [role for role in roles if role != "system"] == ["user", "assistant"]
+
+
+def test_other_branches_stay_within_reach(terminal: Callable) -> None:
+    with terminal(*ONCE, "--max-tokens", "4", "--temperature", "0", columns=160) as talk:
+        at = talk.wait_for(PROMPT)
+        for line, shown in {
+            "Name a colour.": r"context \d+/1024",
+            "/edit 0 Name a town.": r"context \d+/1024",
+            "/branches": r"^   0  turn 0  user +Name a colour\.\n\*  1  turn 0  user +Name a town\.$",
+            "/history": r"^  0  user +Name a town\.  2/2$",
+            "/switch 0": r"^  0  user +Name a colour\.  1/2$",
+            "/undo": r"\d messages left",
+            "/regenerate": r"error: nothing has been said yet",
+            "/switch 1": r"^  0  user +Name a town\.  2/2$",
+            "/quit": "",
+        }.items():
+            talk.type(line + "\n")
+            at = talk.wait_for(shown, after=at)
+            if line != "/quit":
+                at = talk.wait_for(PROMPT, after=at)
+        assert talk.finish() == 0
