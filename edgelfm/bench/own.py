@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
+import hashlib
+import os
 import pickle
 import random
 import time
@@ -16,6 +19,7 @@ from ..backends.cancel import Cancel
 from ..errors import BackendError
 from ..models.entry import Role, Sampling
 from .child import Child, serve
+from .limits import bytes_per_token
 from .protocol import ANSWER, FirstToken, prompt_ids
 from .report import Subject
 
@@ -27,10 +31,10 @@ _NEVER = -1e9  # added to a logit; minus infinity makes some samplers divide zer
 _PACKAGES = {"llama.cpp": "llama-cpp-python", "mlx": "mlx-lm"}
 
 
-def child(candidate: Candidate, files: Mapping[Role, Path], *, bytes_per_token: int | None = None) -> Child:
+def child(candidate: Candidate, files: Mapping[Role, Path]) -> Child:
     """A runner that opens `candidate` in a process of its own, exactly as planned here."""
-    packed = base64.b64encode(pickle.dumps((candidate, dict(files)))).decode("ascii")
-    return Child(NAME, "edgelfm.bench.own", {"packed": packed}, bytes_per_token=bytes_per_token)
+    packed = base64.b64encode(pickle.dumps((candidate, dict(files), sha256_of(files["weights"])))).decode("ascii")
+    return Child(NAME, "edgelfm.bench.own", {"packed": packed}, bytes_per_token=bytes_per_token(candidate))
 
 
 class OwnRunner:
@@ -40,18 +44,13 @@ class OwnRunner:
     """
 
     def __init__(
-        self,
-        candidate: Candidate,
-        files: Mapping[Role, Path],
-        *,
-        session: Session | None = None,
-        bytes_per_token: int | None = None,
+        self, candidate: Candidate, files: Mapping[Role, Path], sha256: str = "", *, session: Session | None = None
     ) -> None:
         self.name = NAME
         self.load_seconds: float | None = None
         self.pid: int | None = None
-        self.bytes_per_token = bytes_per_token
-        self._candidate, self._files = candidate, files
+        self.bytes_per_token = bytes_per_token(candidate)
+        self._candidate, self._files, self._sha256 = candidate, files, sha256
         self._given, self._open = session, session
         self._bias: dict[int, float] = {}
         # Where a session goes on from one repetition to the next, no prompt may begin as an earlier one did.
@@ -59,8 +58,6 @@ class OwnRunner:
 
     def start(self) -> Subject:
         """Open the model unless it is open."""
-        import os
-
         self.pid = os.getpid()
         if self._given is None:
             from ..backends import registry
@@ -71,7 +68,7 @@ class OwnRunner:
             self._open = backend(self._candidate, self._files)
             self.load_seconds = time.perf_counter() - begun
         self._bias = _never_ending(self._session)
-        return subject(self._candidate, self._files)
+        return subject(self._candidate, self._files, self._sha256)
 
     def prefill(self, tokens: int) -> float:
         """See `Runner`."""
@@ -146,8 +143,8 @@ class OwnRunner:
 _SHARED = 4
 
 
-def subject(candidate: Candidate, files: Mapping[Role, Path]) -> Subject:
-    """What runs and how it is opened, without the hash of the file, which takes a while."""
+def subject(candidate: Candidate, files: Mapping[Role, Path], sha256: str = "") -> Subject:
+    """What runs and how it is opened."""
     settings, weights = candidate.settings, files["weights"]
     package = _PACKAGES.get(candidate.backend, candidate.backend)
     try:
@@ -162,7 +159,7 @@ def subject(candidate: Candidate, files: Mapping[Role, Path]) -> Subject:
         model=candidate.model.name,
         quantization=candidate.quantization,
         file_bytes=weights.stat().st_size if weights.is_file() else None,
-        sha256="",
+        sha256=sha256,
         settings=(
             ("context", str(settings.context.value)),
             ("threads", str(settings.threads.value)),
@@ -175,7 +172,20 @@ def subject(candidate: Candidate, files: Mapping[Role, Path]) -> Subject:
             ("layers on GPU", str(settings.gpu_layers.value)),
         ),
         threads=settings.threads.value,
+        license=", ".join(filter(None, (candidate.model.license.name, candidate.model.license.url))),
     )
+
+
+@functools.lru_cache(maxsize=16)
+def sha256_of(path: Path) -> str:
+    """Of one file; empty for a folder."""
+    if not path.is_file():
+        return ""
+    whole = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1024**2):
+            whole.update(piece)
+    return whole.hexdigest()
 
 
 def _never_ending(session: Session) -> dict[int, float]:
@@ -191,8 +201,9 @@ def _single(session: Session, text: str) -> Sequence[int]:
 
 
 def _served(options: Mapping[str, Any]) -> OwnRunner:
-    candidate, files = pickle.loads(base64.b64decode(options["packed"]))  # from our own parent, through a pipe
-    return OwnRunner(candidate, files)
+    # From our own parent, through a pipe.
+    candidate, files, sha256 = pickle.loads(base64.b64decode(options["packed"]))
+    return OwnRunner(candidate, files, sha256)
 
 
 if __name__ == "__main__":
