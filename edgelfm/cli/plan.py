@@ -61,7 +61,7 @@ def plan(
 
 def _lines(made: Plan) -> list[tuple[str, ...]]:
     """The plan with one fact a line, the kind of fact first, for grep and awk."""
-    from ..planning.show import SETTINGS, speed_text
+    from ..planning.show import SETTINGS, reason_text, setting_text, speed_text
     from ..units import format_bytes
 
     lines: list[tuple[str, ...]] = [
@@ -73,7 +73,7 @@ def _lines(made: Plan) -> list[tuple[str, ...]]:
         lines.append(("load", one.model.id, one.load_command))
         for field, label in SETTINGS.items():
             decision = getattr(one.settings, field)
-            lines.append(("setting", f"{label}={decision.value}", decision.reason))
+            lines.append(("setting", f"{label}={setting_text(field, decision.value)}", reason_text(decision)))
         lines += [
             ("memory", f"{part.name}={format_bytes(part.bytes)}", part.note) for part in one.memory.parts if part.bytes
         ]

@@ -45,6 +45,13 @@ def setting_text(name: str, value: object) -> str:
     return format_bytes(value) if name == "state_bytes" and isinstance(value, int) else str(value)
 
 
+def reason_text(decision: Decision[Any]) -> str:
+    """The reason, and before it that it was measured where it was."""
+    if decision.grade == "calibrated" or (decision.grade == "measured" and decision.reason != "asked for"):
+        return f"{decision.grade}: {decision.reason}"
+    return decision.reason
+
+
 def plan_table(plan: Plan) -> RenderableType:
     """The whole plan: what was chosen and why, its memory bill, the rest in order, and what was turned down."""
     from rich.console import Group
@@ -100,7 +107,7 @@ def _settings(candidate: Candidate) -> Table:
     table = _grid(("setting", {"no_wrap": True}), ("value", {"no_wrap": True}), ("why", {"ratio": 1}))
     for name, label in SETTINGS.items():
         decision: Decision[Any] = getattr(candidate.settings, name)
-        table.add_row(label, setting_text(name, decision.value), _told(decision))
+        table.add_row(label, setting_text(name, decision.value), reason_text(decision))
     for label, speed in (("decode", candidate.decode), ("prefill", candidate.prefill)):
         table.add_row(label, speed_text(speed), f"{speed.grade}: {speed.reason}" if speed.low else speed.reason)
     for one in candidate.references:
@@ -108,13 +115,6 @@ def _settings(candidate: Candidate) -> Table:
         speeds = ", ".join(f"{figure:g} tokens/s {name}" for figure, name in figures if figure)
         table.add_row("published", one.quantization, f"{speeds} with {one.runtime}; {one.source}")
     return table
-
-
-def _told(decision: Decision[Any]) -> str:
-    """The reason, and before it that it was measured where it was."""
-    if decision.grade == "calibrated" or (decision.grade == "measured" and decision.reason != "asked for"):
-        return f"{decision.grade}: {decision.reason}"
-    return decision.reason
 
 
 def _bill(memory: MemoryEstimate, plan: Plan) -> Table:
