@@ -64,3 +64,11 @@ def test_however_the_text_is_cut_the_stop_string_is_found(text: str, stop: list[
     else:
         assert not found
         assert whole == text
+
+
+def test_however_much_was_written_no_more_is_held_than_could_begin_a_stop_string() -> None:
+    """What a token costs must not depend on how many came before it."""
+    stream = TextStream(("<|end of it|>", "STOP"))
+    for piece in [b"<|end", b" ", b"STO", b"of ", b"\xf0\x9f", b"<<|end of it|"] * 500:
+        stream.push(piece)
+        assert len(stream._held) < len("<|end of it|>")

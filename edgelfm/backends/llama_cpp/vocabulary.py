@@ -20,6 +20,9 @@ class Vocabulary:
         self._llama = llama
         self._vocab = llama.llama_model_get_vocab(model)
         self.size: int = llama.llama_vocab_n_tokens(self._vocab)
+        # What llama.cpp said of a token is kept: texts repeat theirs, and asking costs more than all else in the loop.
+        self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids of `text`, without BOS.
@@ -39,8 +42,15 @@ class Vocabulary:
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token, special tokens included; none for an id that stands for nothing."""
+        known = self._pieces.get(token)
+        if known is not None:
+            return known
         if not 0 <= token < self.size:  # llama.cpp would end the process
             return b""
+        known = self._pieces[token] = self._ask_piece(token)
+        return known
+
+    def _ask_piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
         length = self._llama.llama_token_to_piece(self._vocab, token, buffer, _LONGEST_PIECE, 0, True)
         if length < 0:
@@ -50,7 +60,10 @@ class Vocabulary:
 
     def ends_generation(self, token: int) -> bool:
         """Whether the model says with this token that it is done."""
-        return bool(self._llama.llama_vocab_is_eog(self._vocab, token))
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(self._llama.llama_vocab_is_eog(self._vocab, token))
+        return known
 
     @functools.cached_property
     def markers(self) -> frozenset[str]:
