@@ -12,7 +12,7 @@ from __future__ import annotations
 from .chat import Conversation, Message, Piece, Reply, Stream
 from .errors import EdgelfmError
 from .hardware.host import Host
-from .model import Model, inspect, load, plan
+from .model import Model, inspect, load, plan, resume
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "inspect",
     "load",
     "plan",
+    "resume",
 ]

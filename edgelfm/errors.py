@@ -29,6 +29,7 @@
     └─ TemplateError         (ValueError)         the chat template is broken or refuses these messages
 
 Each also inherits the nearest builtin, so `except MemoryError` or `except FileNotFoundError` works as expected.
+`StateNotUsed` is a warning, not an error: something takes longer than it had to.
 """
 
 from __future__ import annotations
@@ -134,6 +135,10 @@ class SessionClosed(BackendError):
 
 class StateRefused(EdgelfmError, ValueError):
     """A saved state is foreign, truncated, damaged or of another build. Its text can still be read."""
+
+
+class StateNotUsed(UserWarning):
+    """A saved state could not be used, so what it stood for is evaluated anew. The message says why."""
 
 
 class ChatFileError(EdgelfmError, ValueError):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from .arguments import on_disk, read_host, read_request
 from .chat.conversation import Conversation
-from .chat.engine import Engine, Overflow
+from .chat.engine import Engine, LoadedAs, Overflow
 from .chat.messages import Messages, read_messages
 from .chat.reply import Reply
 from .chat.stream import Stream
-from .errors import RequestError
+from .errors import ChatFileError, RequestError
 from .hardware.host import Host
 
 if TYPE_CHECKING:
@@ -119,6 +119,52 @@ def load(
     return Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
 
 
+def resume(
+    path: str | Path,
+    model: Model | str | Path | None = None,
+    *,
+    context: int | None = None,
+    quantization: str | None = None,
+    backend: str | None = None,
+    memory: str | int | None = None,
+    profile: str | Path | None = None,
+    offline: bool | None = None,
+    progress: bool = True,
+    chat_template: str | None = None,
+) -> Conversation:
+    """Go on with a conversation that `talk.save(path)` wrote, or that somebody wrote by hand.
+
+    Loads the model it was with, as it was loaded; the keywords are those of `load` and replace what is recorded.
+    `model` is one that is loaded already, or the name of another. If a state lies beside the file and fits, the next
+    turn evaluates only what is new. If it is damaged, or of another model or build, the text is there all the same, and
+    a `StateNotUsed` warning says why; `talk.resumed` knows it too.
+
+    Raises `ChatFileError` naming the place in the file, and what `load` raises.
+    """
+    from .chat import resuming, saved
+
+    path = Path(path)
+    chat = saved.read_chat(path)
+    if not isinstance(model, Model):
+        recorded = chat.model if model is None else LoadedAs(str(model))
+        if recorded is None:
+            raise ChatFileError(
+                f"{path}: does not say which model it was with", hint=f'edgelfm.resume("{path}", "starter")'
+            )
+        model = load(
+            recorded.name,
+            context=context or recorded.context,
+            quantization=quantization or recorded.quantization,
+            backend=backend or recorded.backend,
+            memory=memory,
+            profile=profile,
+            offline=offline,
+            progress=progress,
+            chat_template=chat_template,
+        )
+    return resuming.resume(model._engine, path, chat)
+
+
 class Model:
     """One running model. Use it as a context manager, or call `close()` when you are done.
 
@@ -135,7 +181,9 @@ class Model:
         self.plan = plan
         self.candidate: Candidate = plan.chosen
         self.load_seconds = load_seconds
-        self._engine = Engine(session, self.candidate.model, chat_template=chat_template)
+        self._engine = Engine(
+            session, self.entry, chat_template=chat_template, loaded_as=_loaded_as(self.candidate, session.context)
+        )
 
     @property
     def entry(self) -> ModelEntry:
@@ -202,6 +250,12 @@ class Model:
         history = read_messages(messages) if messages is not None else ()
         return Conversation(self._engine, system=system, overflow=overflow, history=history)
 
+    def resume(self, path: str | Path) -> Conversation:
+        """Go on with a conversation that `talk.save(path)` wrote, with any model. See `edgelfm.resume`."""
+        from .chat import resuming, saved
+
+        return resuming.resume(self._engine, Path(path), saved.read_chat(Path(path)))
+
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without a template around it."""
         return len(self._session.tokenize(text, special=False))
@@ -227,3 +281,12 @@ class Model:
             f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
             f"context {self.context} tokens>"
         )
+
+
+def _loaded_as(candidate: Candidate, context: int) -> LoadedAs:
+    from .models import catalog
+
+    artifact = candidate.artifact
+    catalogued = catalog.load().find(candidate.model.id) is not None
+    name = artifact.path or (candidate.model.id if catalogued else artifact.repo)
+    return LoadedAs(name, artifact.quantization, artifact.backend, context)

@@ -6,6 +6,7 @@ import contextlib
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
@@ -19,6 +20,8 @@ from .tree import Branches, Node, Tree
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .resuming import Resumed
 
 _RETRY_SECONDS = 0.001  # between attempts to end a reply that another thread is computing
 _PATIENCE_SECONDS = 30.0  # with such a thread: it may itself be waiting for its turn with the model
@@ -42,15 +45,20 @@ class Conversation:
         overflow: Overflow = "error",
         history: Sequence[Message] = (),
         tree: Tree | None = None,
+        seen: int = 0,
     ) -> None:
-        """Begin with `system` and `history`, or go on with a whole `tree`."""
+        """Begin with `system` and `history`, or go on with `tree`. `seen` tokens of it are in the model's state."""
         self._engine = engine
         self._overflow: Overflow = overflow
         first = [Message("system", system)] if system is not None else []
         self._tree = Tree.of([*first, *history]) if tree is None else tree
         self._used: dict[int, int] = {}  # tokens up to the end of a reply, by its node
+        if seen and self._tree.current is not None:
+            self._used[self._tree.current] = seen
         self._asked: tuple[int | None, Message] | None = None  # the last question, as long as it has no answer
         self._active: Callable[[], Stream | None] = lambda: None
+        #: How it was taken up again, if it comes from a file.
+        self.resumed: Resumed | None = None
 
     @property
     def tree(self) -> Tree:
@@ -149,6 +157,23 @@ class Conversation:
         other = Conversation(self._engine, overflow=self._overflow, tree=Tree.of(node.message for node in path))
         other._used = {new: self._used[node.id] for new, node in enumerate(path) if node.id in self._used}
         return other
+
+    def save(self, path: str | Path, *, state: bool = False) -> tuple[Path, ...]:
+        """Write every branch to `path` as JSON, so that `edgelfm.resume(path)` goes on here. Returns what was written.
+
+        `state=True` ends a reply under way, and keeps what the model has computed beside the JSON in a `.state` file,
+        12 KB a token for the 350M and the 1.2B; the next start computes none of it again. Whoever is killed while
+        writing leaves the files as they were. Raises `ChatFileError`, `StoreError`, `NoDiskSpace`.
+        """
+        from .resuming import save
+
+        if state:
+            self._stop_active()
+        tree = self._tree
+        if self._asked is not None:
+            tree = Tree(tree.nodes)
+            tree.add(self._asked[1], self._asked[0])
+        return save(self._engine, tree, self._overflow, Path(path), state=state)
 
     def branches(self, turn: int = -1) -> Branches:
         """The versions of a turn: of what was said, and of the answer to it. `switch` goes to one of them.

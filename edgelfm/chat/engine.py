@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ..backends.base import Session
@@ -23,12 +24,30 @@ _DROPPED_AT_ONCE = 4  # so much of the context: a quarter
 _ROOM_FOR_REPLY = 256  # tokens kept free when old turns are dropped and no `max_tokens` was given
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedAs:
+    """What to give `load()` to have this model again. None where anything will do."""
+
+    name: str
+    quantization: str | None = None
+    backend: str | None = None
+    context: int | None = None  # tokens
+
+
 class Engine:
     """What all conversations with one model share."""
 
-    def __init__(self, session: Session, model: ModelEntry, *, chat_template: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        model: ModelEntry,
+        *,
+        chat_template: str | None = None,
+        loaded_as: LoadedAs | None = None,
+    ) -> None:
         self.session = session
         self.model = model
+        self.loaded_as = loaded_as
         self.template = self._compile(chat_template)
         self._prompts = PromptBuilder(session.tokenize, session.detokenize, session.markers)
 
