@@ -7,7 +7,11 @@ import pytest
 
 from edgelfm import errors
 
-CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
+CLASSES = [
+    c
+    for _, c in inspect.getmembers(errors, inspect.isclass)
+    if c.__module__ == errors.__name__ and not issubclass(c, Warning)
+]
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
