@@ -145,7 +145,7 @@ _SHARED = 4
 
 def subject(candidate: Candidate, files: Mapping[Role, Path], sha256: str = "") -> Subject:
     """What runs and how it is opened."""
-    settings, weights = candidate.settings, files["weights"]
+    settings, weights = candidate.settings, files.get("weights")
     package = _PACKAGES.get(candidate.backend, candidate.backend)
     try:
         build = f"{package} {version(package)}"
@@ -158,7 +158,7 @@ def subject(candidate: Candidate, files: Mapping[Role, Path], sha256: str = "") 
         version=f"{__version__} with {build}",
         model=candidate.model.name,
         quantization=candidate.quantization,
-        file_bytes=weights.stat().st_size if weights.is_file() else None,
+        file_bytes=weights.stat().st_size if weights is not None and weights.is_file() else None,
         sha256=sha256,
         settings=(
             ("context", str(settings.context.value)),

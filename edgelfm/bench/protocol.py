@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from ..errors import RequestError
 from .report import Kind, Subject
@@ -129,6 +129,28 @@ class Settings:
 
 #: `--quick`: enough to see where one stands, too little to compare by.
 QUICK = Settings(prompt=128, tokens=32, depths=(128,), repetitions=3, patience=10.0)
+
+
+def read_settings(*, quick: bool = False, depths: Sequence[int] | None = None, **wishes: float | None) -> Settings:
+    """The defaults, or the quick ones, with what somebody asked for. None asks for nothing.
+
+    Raises `RequestError` for a value that makes no sense.
+    """
+    asked: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
+    if depths:
+        asked["depths"] = tuple(sorted(set(depths)))
+    return replace(QUICK if quick else Settings(), **asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The other runtimes on this machine that can run the same weights, and why the rest cannot.
+
+    `bench.peers.find(candidate, files, context)` gives them, in the order of a report.
+    """
+
+    runners: tuple[Runner, ...]
+    notes: tuple[str, ...]  # "transformers is not installed: pip install 'edgelfm[transformers]'"
 
 
 def measure(runner: Runner, step: Step) -> float | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import chat, demo, doctor, models, plan, profiles, pull
+from . import bench, chat, demo, doctor, models, plan, profiles, pull
 from .failures import MISUSED, report
 from .output import decorated
 
@@ -26,6 +26,7 @@ _VERBS = (
     ("pull", pull.pull),
     ("chat", chat.chat),
     ("demo", demo.demo),
+    ("bench", bench.bench),
     ("models", models.models),
     ("profiles", profiles.profiles),
 )
