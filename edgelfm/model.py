@@ -17,10 +17,14 @@ from .errors import ChatFileError, RequestError
 from .hardware.host import Host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from typing_extensions import Unpack
 
     from .aio import AsyncModel
     from .backends.base import Memory, Session
+    from .bench.progress import Benching
+    from .bench.report import BenchReport
     from .chat.options import ReplyOptions
     from .models.entry import ModelEntry, Task
     from .planning.plan import Candidate, KvType, Plan
@@ -263,6 +267,36 @@ class Model:
     def memory(self) -> Memory:
         """Bytes held, as the runtime reports them."""
         return self._session.memory()
+
+    def bench(
+        self,
+        *,
+        quick: bool = False,
+        prompt: int | None = None,
+        tokens: int | None = None,
+        depths: Sequence[int] | None = None,
+        repetitions: int | None = None,
+        sustained: float | None = None,
+        patience: float | None = None,
+        progress: bool | Callable[[Benching], None] = True,
+    ) -> BenchReport:
+        """Measure how fast this model runs here, as it is open now. Takes some seconds, or minutes on a small board.
+
+        Prefill of a `prompt` of 512 tokens, decode of 100 `tokens` at each of `depths` tokens of context, time to the
+        first token cold, warm and after an edit, each with `repetitions` (5) from a fresh state; `sustained` seconds of
+        decode with heat and throttling. `quick` takes less of everything. It waits up to `patience` (60) seconds for a
+        quiet and cool machine. Conversations come back afterwards. An interrupt gives the report of what was done.
+
+        Raises `RequestError`, `SessionClosed`. `edgelfm bench` also measures loading and other runtimes.
+        """
+        from .bench import read_settings
+        from .bench.open_model import bench
+
+        settings = read_settings(
+            quick=quick, prompt=prompt, tokens=tokens, depths=depths, repetitions=repetitions, sustained=sustained,
+            patience=patience,
+        )  # fmt: skip
+        return bench(self._session, self.candidate, self.host, settings, progress=progress)
 
     def close(self) -> None:
         """Stop what runs and free everything. Calling it twice is fine."""
