@@ -10,6 +10,9 @@ T = TypeVar("T")
 #: How a figure is known: run on this machine; fitted from runs on this machine; computed from a model of it; not known.
 Grade = Literal["measured", "calibrated", "estimated", "unknown"]
 
+#: The reason of a value that somebody gave. Such a value is never changed afterwards.
+ASKED = "asked for"
+
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[T]):
@@ -18,6 +21,11 @@ class Decision(Generic[T]):
     value: T
     reason: str
     grade: Grade = "estimated"
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody gave this value."""
+        return self.reason == ASKED
 
     def __str__(self) -> str:
         return f"{self.value} ({self.reason})"
