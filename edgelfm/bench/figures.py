@@ -66,8 +66,8 @@ class Key(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """How many tokens, and after how many: `100 tokens after 512`. Empty for a load, memory and energy."""
-        if self.kind in ("load", "memory", "energy") or not self.tokens:
+        """How many tokens, and after how many: `100 tokens after 512`. Empty for a load and memory."""
+        if not self.tokens:
             return ""
         after = f" after {self.depth:,}" if self.depth else ""
         return f"{self.tokens:,} tokens{after}"
@@ -131,21 +131,21 @@ def best(row: Sequence[Figure | None]) -> frozenset[int]:
 
 def write(value: float, unit: Unit) -> str:
     """One value for people: `125`, `85 ms`, `212 MiB`, `0.42 J`. The unit of speeds is left out."""
-    factor, decimals, suffix = _scale(value, unit)
+    factor, decimals, suffix = scale(value, unit)
     return f"{value / factor:,.{decimals}f}{suffix}"
 
 
 def write_spread(samples: Summary, unit: Unit) -> str:
     """The median and the sample standard deviation, if there is one, in the same unit and with the same decimals."""
-    factor, decimals, suffix = _scale(samples.median, unit)
+    factor, decimals, suffix = scale(samples.median, unit)
     middle = f"{samples.median / factor:,.{decimals}f}"
     if samples.deviation is None:
         return middle + suffix
     return f"{middle} ± {samples.deviation / factor:,.{decimals}f}{suffix}"
 
 
-def _scale(value: float, unit: Unit) -> tuple[float, int, str]:
-    """Factor, decimals and suffix that show three digits."""
+def scale(value: float, unit: Unit) -> tuple[float, int, str]:
+    """Factor, decimals and suffix that write `value` with three digits: bytes as MiB or GiB, times as ms or s."""
     size = abs(value)
     factor: float
     if unit == "bytes":
