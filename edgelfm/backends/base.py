@@ -108,6 +108,7 @@ class Kept:
     parked: tuple[int, ...]  # lengths in tokens of the other states in memory, latest first
     bytes: int  # of checkpoints and parked states together
     limit_bytes: int  # what they may take before the longest unused one goes
+    pinned_bytes: int = 0  # of `bytes`, those of states that never go
 
 
 @dataclass(frozen=True, slots=True)
