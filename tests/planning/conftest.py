@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
@@ -14,8 +15,11 @@ from edgelfm.hardware.host import Bandwidth, Cpu, Disk, Gpu, Host, Memory, Opera
 from edgelfm.hardware.profiles import Match, Profile, SpeedReference, ThreadPolicy
 from edgelfm.models import catalog
 from edgelfm.models.entry import ModelEntry
+from edgelfm.models.tensors import active_parameters, decode_bytes
 from edgelfm.planning import plan
 from edgelfm.planning.plan import Plan, Request
+from edgelfm.planning.records import Record, Timing, build, fingerprint, shape
+from edgelfm.planning.speed import DEPTH, bytes_per_token
 from edgelfm.units import GIB, MIB
 
 #: MiB as printed, by the name of the buffer: "KV", "RS" (convolution state), "compute", "output".
@@ -151,6 +155,7 @@ def planned(entries: tuple[ModelEntry, ...]) -> Callable[..., Plan]:
         bandwidth = asked.pop("bandwidth", 12e9)
         drivable = asked.pop("drivable", frozenset({"llama.cpp"}))
         on_disk = asked.pop("on_disk", frozenset())
+        records, cores_taken = asked.pop("records", ()), asked.pop("cores_taken", 0)
         return plan(
             host or build_host(available),
             match or build_match(bandwidth=bandwidth),
@@ -158,6 +163,52 @@ def planned(entries: tuple[ModelEntry, ...]) -> Callable[..., Plan]:
             Request(**asked),  # type: ignore[arg-type]
             drivable=drivable,  # type: ignore[arg-type]
             on_disk=on_disk,  # type: ignore[arg-type]
+            records=records,  # type: ignore[arg-type]
+            cores_taken=cores_taken,  # type: ignore[arg-type]
         )
 
     return build
+
+
+def build_record(
+    *,
+    host: Host | None = None,
+    entry: ModelEntry | None = None,
+    quantization: str = "Q4_0",
+    backend: str = "llama.cpp",
+    decode: float = 0.010,
+    prefill: float = 0.003,
+    **given: object,
+) -> Record:
+    """What `entry`, or some 350M, did on `host` or on a four-core board. Times are medians, in seconds per token."""
+    machine = host or build_host()
+    network = entry.architecture if entry is not None else None
+    read = bytes_per_token(decode_bytes(network, quantization), network) if network is not None else 225_000_000
+    record = Record(
+        host=fingerprint(machine),
+        backend=backend,
+        build=build(machine, backend),
+        model=shape(network) if network is not None else "lfm2-16x1024-0123456789",
+        quantization=quantization,
+        layers=network.layers if network is not None else 16,
+        bytes_per_token=read,
+        parameters=active_parameters(network) if network is not None else 354_000_000,
+        threads=4,
+        threads_prefill=4,
+        flash_attention=True,
+        micro_batch=256,
+        kv_type="f16",
+        decode=Timing(decode, decode * 0.98, decode * 1.02, 5),
+        prefill=Timing(prefill, prefill * 0.98, prefill * 1.02, 5),
+        depth=DEPTH,
+        prompt=512,
+        cores_taken=0,
+        measured_at="2026-11-24T10:00:00+00:00",
+    )
+    return replace(record, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., Record]:
+    """`make_record(host=…, entry=…, decode=0.02, threads=2)`: a record of which only what matters is said."""
+    return build_record
