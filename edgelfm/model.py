@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .bench.progress import Benching
     from .bench.report import BenchReport
     from .chat.options import ReplyOptions
+    from .chat.priming import Primed
     from .models.entry import ModelEntry, Task
     from .planning.plan import Candidate, KvType, Plan
 
@@ -259,6 +260,26 @@ class Model:
         from .chat import resuming, saved
 
         return resuming.resume(self._engine, Path(path), saved.read_chat(Path(path)))
+
+    def prime(
+        self,
+        prefix: str | None = None,
+        *,
+        system: str | None = None,
+        disk: bool | str | Path = False,
+        progress: bool = True,
+    ) -> Primed:
+        """Evaluate a long beginning now, so that `lfm.chat(prefix + question, system=system)` starts at once.
+
+        It stays in memory until the model is closed. `disk=True` keeps it in the cache folder, a path keeps it there,
+        and the next process reads it instead of evaluating; a file that does not fit is replaced. An interrupt keeps
+        what was done, and the next call goes on there. Raises `RequestError`, `ContextExceeded`, `StoreError`.
+        """
+        from .chat import priming
+
+        return priming.prime(
+            self._engine, prefix, system, disk if isinstance(disk, bool) else Path(disk), progress=progress
+        )
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without a template around it."""

@@ -84,6 +84,15 @@ def read_state(path: Path) -> State:
         raise _refused(path, f"cannot be read: {error.strerror or error}") from error
 
 
+def is_state(path: Path) -> bool:
+    """Whether a file is a state of edgelfm by its first bytes, whole or not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     identity: dict[str, str]
