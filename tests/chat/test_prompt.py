@@ -1,4 +1,4 @@
-"""From messages to tokens, with the vocabulary of the tiny LFM2: every byte is a token there, and some letters merge."""
+"""From messages to tokens, with the vocabulary of the tiny LFM2: every byte is a token, and some letters merge."""
 
 from __future__ import annotations
 
