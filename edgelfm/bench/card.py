@@ -78,10 +78,12 @@ def _tiles(report: BenchReport) -> Iterator[str]:
         seen.add(key.kind)
         unit = " tokens/s" if key.unit == "tokens/s" else ""
         tiles.append(_tile(write(figure.samples.median, key.unit) + unit, key.name, key.detail))
-    if result.bandwidth_share is not None:
-        tiles.append(_tile(f"{result.bandwidth_share:.0%}", "of what memory bandwidth allows", "while decoding"))
     yield element("p", escape(remarks.title(result.subject)), class_="tiles-name")
     yield element("div", "".join(tiles), class_="tiles")
+    share = next((text for one, text in remarks.shares(report) if one is result), "")
+    if share:
+        rest = f" ({remarks.bandwidth(report)})" if report.bandwidth_bytes_per_second else ""
+        yield element("p", f"Decode reaches <b>{escape(share)}</b>{escape(rest)}.", class_="share")
 
 
 def _tile(value: str, name: str, detail: str) -> str:
@@ -94,9 +96,7 @@ def _tile(value: str, name: str, detail: str) -> str:
 def _care(report: BenchReport) -> Iterator[str]:
     """What must be known before the plots are read."""
     items = [element("li", escape(line)) for line in (*remarks.conditions(report), *remarks.leftovers(report))]
-    items += [
-        element("li", f"<b>{escape(name)}</b> *: {escape(note)}") for name, note in remarks.not_comparable(report)
-    ]
+    items += [element("li", f"<b>{escape(name)} *</b> {escape(note)}") for name, note in remarks.not_comparable(report)]
     for failure in remarks.failures(report):
         fix = f" {element('code', escape(failure.fix))}" if failure.fix else ""
         items.append(element("li", f"<b>{escape(failure.name)}</b> failed: {escape(failure.reason)}.{fix}"))
@@ -124,9 +124,11 @@ def _panel(report: BenchReport, key: Key) -> str:
     identity = f"plot-{key.kind}-{key.tokens}-{key.depth}".replace("_", "-")
     title = f"{key.label[:1].upper()}{key.label[1:]}, {better}"
     plot = plots.bars(identity, title, key, rows, _highest(report, key))
-    return _figure(
-        key.name[:1].upper() + key.name[1:], " · ".join(filter(None, (key.detail, better))), plot, _table(key, present)
-    )
+    without = [_starred(result) for result, figure in held if figure is None and figures(result)]
+    if without:
+        plot += element("p", escape(f"not measured: {', '.join(without)}"), class_="without")
+    name, detail = key.name[:1].upper() + key.name[1:], " · ".join(filter(None, (key.detail, better)))
+    return _figure(name, detail, plot, _table(key, present))
 
 
 def _highest(report: BenchReport, key: Key) -> float:
@@ -210,7 +212,10 @@ def _method(report: BenchReport) -> str:
         ("Licence of the weights", "; ".join(remarks.licenses(report)) or "not recorded"),
         ("Measured", f"{remarks.date(report)}, {remarks.counted(report)}, by edgelfm {report.edgelfm}"),
         ("Method", " ".join(remarks.METHOD)),
-        ("Plots", "Bars end at the median, whiskers span one standard deviation, dots are single repetitions."),
+        (
+            "Plots",
+            "Bars end at the median, whiskers span one standard deviation, dots are single repetitions.",
+        ),
     ]
     listed = "".join(element("dt", escape(name)) + element("dd", escape(fact)) for name, fact in facts if fact)
     command = element("p", "The same again:", class_="again") + element("pre", escape(report.command))

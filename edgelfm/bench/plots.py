@@ -13,12 +13,19 @@ from .figures import Figure, Key, scale
 from .report import Slice
 from .svg import element, number, percent, picture, text, ticks
 
-_ROW, _BAR, _TOP = 46.0, 14.0, 22.0  # pixels: of a row, of its bar, from the top of the row to the bar
+_ROW, _BAR, _TOP = 52.0, 13.0, 22.0  # pixels: of a row, of its bar, from the top of the row to the bar
 _AXIS = 40.0  # pixels below the bars
-_LANES = (0.0, -3.2, 3.2, -1.6, 1.6)  # of the dots around the middle of a bar, so that equal samples stay visible
+_DOTS = 6.0  # pixels from a bar down to the dots of its samples
+_LANES = (0.0, 2.5, -2.5)  # pixels by which dots lie apart, so that equal samples stay visible
 _NAME = 30  # characters of a name that fit beside a value on a phone
-_SPEED, _HEAT, _GAP = 128.0, 60.0, 26.0  # pixels: height of the speed, of the temperature, between them
-_UNITS = {"tokens/s": "tokens per second"}
+_SPEED, _HEAT, _GAP = 128.0, 76.0, 26.0  # pixels: height of the speed, of the temperature, between them
+_WORDS = {
+    "tokens/s": "tokens per second",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "mJ": "mJ per token",
+    "J": "J per token",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,16 @@ def bars(identity: str, title: str, key: Key, rows: Sequence[Bar], highest: floa
     for place, mark in enumerate(marks):
         x = percent(place / (len(marks) - 1))
         anchor = "start" if place == 0 else "end" if place == len(marks) - 1 else "middle"
-        parts.append(element("line", x1=x, x2=x, y1=_TOP - 4, y2=bottom - 4, class_="axis" if place == 0 else "grid"))
-        parts.append(text(f"{mark:,.10g}", x, bottom + 12, "tick", anchor))
-    unit = _UNITS.get(key.unit, suffix.strip() + (" per token" if key.unit == "J/token" else ""))
-    parts.append(text(unit, "50%", bottom + 29, "unit", "middle"))
+        parts.append(text(f"{mark:,.10g}", x, bottom + 10, "tick", anchor))
+        look = "grid" if place else "axis"
+        for y in (_TOP + _ROW * row for row in range(len(rows))):  # beside the bars only, so that no name is crossed
+            parts.append(element("line", x1=x, x2=x, y1=y - 3, y2=y + _BAR + 2 * _DOTS, class_=look))
+    unit = suffix.strip() or key.unit
+    parts.append(text(_WORDS.get(unit, unit), "50%", bottom + 27, "unit", "middle"))
     for place, row in enumerate(rows):
         parts.append(_bar(row, place * _ROW, end))
-    said = "; ".join(f"{row.name}: {row.figure.text} {_UNITS.get(key.unit, '')}".strip() for row in rows)
+    unit = "tokens per second" if key.unit == "tokens/s" else ""
+    said = "; ".join(f"{row.name}: {row.figure.text} {unit}".strip() for row in rows)
     return picture(identity, title, said, bottom + _AXIS, parts)
 
 
@@ -72,7 +82,9 @@ def _bar(row: Bar, y: float, end: float) -> str:
         parts += [element("line", x1=x, x2=x, y1=middle - 4, y2=middle + 4, class_="whisker") for x in (low, high)]
         for place, value in enumerate(samples.values):
             lane = _LANES[place % len(_LANES)]
-            parts.append(element("circle", cx=percent(value / end), cy=middle + lane, r=2.3, class_="dot"))
+            parts.append(
+                element("circle", cx=percent(value / end), cy=y + _TOP + _BAR + _DOTS + lane, r=2.2, class_="dot")
+            )
     return element("g", "".join(parts))
 
 
