@@ -10,8 +10,8 @@ Ranges are meant to hold the true speed nine times out of ten.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ..decision import Grade
 from ..units import format_rate
@@ -51,6 +51,10 @@ class Evidence:
     records: tuple[Record, ...] = ()
     build: str = ""  # of the runtime that is installed now
     cores_taken: int = 0  # by other programs now
+
+    def only(self, wanted: Callable[[Record], bool]) -> Evidence:
+        """The records that are `wanted`."""
+        return replace(self, records=tuple(one for one in self.records if wanted(one)))
 
     def same(self, subject: Subject) -> Record | None:
         """The record of this very network and quantization."""

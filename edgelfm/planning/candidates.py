@@ -175,8 +175,7 @@ def _candidate(way: Way, rung: Rung) -> Candidate:
 
 def _decode(way: Way, settings: Settings) -> SpeedEstimate:
     """From what was measured here, else from memory bandwidth."""
-    other = measured.other_threads(way.evidence, way.subject, settings, prefill=False)
-    if (told := way.evidence.decode(way.subject, other)) is not None:
+    if (told := way.evidence.decode(way.subject, settings.threads.value)) is not None:
         return told
     bandwidth = way.situation.bandwidth
     if way.situation.accelerator.discrete and not way.offloaded:
@@ -186,8 +185,7 @@ def _decode(way: Way, settings: Settings) -> SpeedEstimate:
 
 def _prefill(way: Way, settings: Settings) -> SpeedEstimate:
     """From what was measured here, else unknown."""
-    other = measured.other_threads(way.evidence, way.subject, settings, prefill=True)
-    told = way.evidence.prefill(way.subject, other, settings.micro_batch.value)
+    told = way.evidence.prefill(way.subject, settings.threads_prefill.value, settings.micro_batch.value)
     return told if told is not None else prefill_speed(way.artifact.quantization if way.evidence.records else "")
 
 

@@ -15,7 +15,7 @@ from .speed import FIXED_PER_LAYER
 #: The opinion: the geometric middle of what was seen on other machines. Its standard deviation is as large as itself,
 #: or `OPINION` of the time per layer of the fastest run here where that is more.
 USUAL_PER_LAYER = math.sqrt(FIXED_PER_LAYER[0] * FIXED_PER_LAYER[1])
-OPINION = 0.15
+OPINION = 0.2
 #: Reading never takes a smaller part of a token's time than this, however noisy the runs were.
 LEAST_READING = 0.3
 OUTLYING = 1.5  # standard deviations from where on a run counts for less

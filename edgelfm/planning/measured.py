@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..decision import Decision
 from .calibration import Evidence, Subject
-from .plan import Request, Settings
+from .plan import Request
 from .records import Phase, Record
 
 Value = TypeVar("Value")
@@ -23,21 +23,24 @@ def threads(
     evidence: Evidence, subject: Subject, usual: Decision[int], bound: Decision[int] | None, request: Request,
     *, prefill: bool,
 ) -> Decision[int]:  # fmt: skip
-    """How many threads: as measured, else as `usual`; never beyond `bound`."""
-    record = evidence.same(subject) or evidence.nearest(subject)
+    """How many threads: the best of those tried, else as `usual`; never beyond `bound`."""
+    phase: Phase = "prefill" if prefill else "decode"
+    setting = "threads_prefill" if prefill else "threads"
+    record = _teacher(evidence, subject, phase, setting)
     if record is None or request.threads is not None:
         return usual
-    phase: Phase = "prefill" if prefill else "decode"
     count = record.threads_prefill if prefill else record.threads
     if bound is not None and count > bound.value:
         return bound
-    tried = _tried(record, phase, "threads_prefill" if prefill else "threads")
-    return _decision(evidence, subject, record, count, _figures(tried, str(count), "with {} threads", "with {}"))
+    figures = _figures(_tried(record, phase, setting), str(count), "with {} threads", "with {}")
+    return _decision(evidence, subject, record, count, figures)
 
 
 def flash_attention(evidence: Evidence, subject: Subject) -> Decision[bool] | None:
     """Whether flash attention was faster, None where nobody tried."""
-    record = evidence.same(subject) or evidence.nearest(subject)
+    record = _teacher(evidence, subject, "decode", "flash_attention") or _teacher(
+        evidence, subject, "prefill", "flash_attention"
+    )
     if record is None:
         return None
     words = {"on": "with it", "off": "without it"}
@@ -52,21 +55,21 @@ def flash_attention(evidence: Evidence, subject: Subject) -> Decision[bool] | No
 
 def micro_batch(evidence: Evidence, subject: Subject) -> Decision[int] | None:
     """The micro-batch that read prompts fastest, None unless this very network and quantization was measured."""
-    record = evidence.same(subject)
-    if record is None:
+    record = _teacher(evidence, subject, "prefill", "micro_batch")
+    if record is None or record is not evidence.same(subject):
         return None
     tried = _tried(record, "prefill", "micro_batch")
     figures = _figures(tried, str(record.micro_batch), "of prompt at {}", "at {}")
     return _decision(evidence, subject, record, record.micro_batch, figures) if figures else None
 
 
-def other_threads(evidence: Evidence, subject: Subject, settings: Settings, *, prefill: bool) -> int | None:
-    """The number of threads where it is not the one that was best, so that speeds must be told for it. Else None."""
-    record = evidence.same(subject) or evidence.nearest(subject)
-    chosen = settings.threads_prefill.value if prefill else settings.threads.value
-    if record is None or chosen == (record.threads_prefill if prefill else record.threads):
-        return None
-    return chosen
+def _teacher(evidence: Evidence, subject: Subject, phase: Phase, setting: str) -> Record | None:
+    """The record whose choice among several values of a setting is to be followed: of the subject, else the nearest.
+
+    A run that tried nothing else says how fast that was, but not that it was best.
+    """
+    tuned = evidence.only(lambda one: len(_tried(one, phase, setting)) > 1)
+    return tuned.same(subject) or tuned.nearest(subject)
 
 
 def _tried(record: Record, phase: Phase, setting: str) -> dict[str, float]:
@@ -95,7 +98,7 @@ def _decision(evidence: Evidence, subject: Subject, record: Record, value: Value
     if record is not evidence.same(subject):
         network = record.model.rpartition("-")[0] or record.model
         whose, grade = f" for {network} in {record.quantization}", "calibrated"
-    reason = f"best{whose} here: {figures}" if figures else f"best{whose} here"
+    reason = f"best{whose} here: {figures}"
     if record.cores_taken:
         reason += f", with {record.cores_taken} cores taken by others"
     return Decision(value, reason, grade)

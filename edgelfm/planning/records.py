@@ -68,7 +68,7 @@ class Record:
     cores_taken: int  # by other programs while this was measured; 0 on a quiet machine
     measured_at: str  # ISO 8601, UTC
     device: Computed = "cpu"
-    tried: tuple[Trial, ...] = ()  # the chosen values are among them
+    tried: tuple[Trial, ...] = ()  # the chosen values among them; a setting with one value tried was not tuned
 
     @property
     def key(self) -> tuple[str, ...]:

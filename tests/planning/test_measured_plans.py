@@ -28,6 +28,8 @@ TRIED = (
     Trial("prefill", "micro_batch", "64", 0.003), Trial("prefill", "micro_batch", "256", 0.0034),
 )  # fmt: skip
 
+WITHOUT = (Trial("decode", "flash_attention", "off", 0.009), Trial("decode", "flash_attention", "on", 0.010))
+
 
 @pytest.fixture
 def small(model: Callable[[str], ModelEntry]) -> ModelEntry:
@@ -89,6 +91,17 @@ def test_a_quantization_of_other_kernels_has_no_prefill_and_the_plan_says_which(
     assert "no run in Q8_0 on this machine is recorded" in one.prefill.reason
 
 
+def test_a_run_that_tried_nothing_else_tells_its_speed_and_sets_nothing(
+    planned: Planned, small: ModelEntry, make_record: MakeRecord
+) -> None:
+    plain = chosen(planned(model=small))
+    for threads, grade in ((4, "measured"), (1, "estimated")):
+        bare = make_record(entry=small, threads=threads, threads_prefill=threads, flash_attention=False)
+        one = chosen(planned(model=small, records=[bare]))
+        assert one.settings == plain.settings
+        assert one.decode.grade == grade, "the plan is for 4 threads"
+
+
 def test_what_was_asked_for_comes_first(planned: Planned, small: ModelEntry, tuned: Record) -> None:
     one = chosen(planned(model=small, threads=1, micro_batch=128, records=[tuned]))
     assert (one.settings.threads.value, one.settings.threads.reason) == (1, "asked for")
@@ -127,7 +140,7 @@ def test_a_large_micro_batch_is_taken_where_there_is_room(
 def test_a_micro_batch_never_costs_the_fit_nor_the_context(
     planned: Planned, small: ModelEntry, make_record: MakeRecord
 ) -> None:
-    tried = (Trial("prefill", "micro_batch", "2048", 0.002),)
+    tried = (Trial("prefill", "micro_batch", "2048", 0.002), Trial("prefill", "micro_batch", "256", 0.003))
     wide = make_record(entry=small, micro_batch=2048, tried=tried)
     for memory in range(300 * MIB, 1200 * MIB, 50 * MIB):
         plain, taught = (planned(model=small, memory_bytes=memory, records=records) for records in ((), [wide]))
@@ -140,8 +153,7 @@ def test_a_micro_batch_never_costs_the_fit_nor_the_context(
 def test_without_flash_attention_the_buffers_are_counted(
     planned: Planned, small: ModelEntry, make_record: MakeRecord
 ) -> None:
-    tried = (Trial("decode", "flash_attention", "off", 0.009), Trial("decode", "flash_attention", "on", 0.010))
-    off = make_record(entry=small, flash_attention=False, tried=tried)
+    off = make_record(entry=small, flash_attention=False, tried=WITHOUT)
     plain, taught = (chosen(planned(model=small, context=8192, records=records)) for records in ((), [off]))
     assert taught.settings.flash_attention.value is False
     assert taught.settings.flash_attention.reason == "best here: decode 111 tokens/s without it, 100 with it"
@@ -151,7 +163,7 @@ def test_without_flash_attention_the_buffers_are_counted(
 def test_keys_and_values_in_8_bits_keep_flash_attention(
     planned: Planned, small: ModelEntry, make_record: MakeRecord
 ) -> None:
-    off = make_record(entry=small, flash_attention=False, tried=(Trial("decode", "flash_attention", "off", 0.009),))
+    off = make_record(entry=small, flash_attention=False, tried=WITHOUT)
     one = chosen(planned(model=small, kv_type="q8_0", records=[off]))
     assert one.settings.flash_attention.value is True
 
@@ -159,7 +171,7 @@ def test_keys_and_values_in_8_bits_keep_flash_attention(
 def test_flash_attention_stays_on_where_its_absence_would_not_fit(
     planned: Planned, small: ModelEntry, make_record: MakeRecord
 ) -> None:
-    off = make_record(entry=small, flash_attention=False, tried=(Trial("decode", "flash_attention", "off", 0.009),))
+    off = make_record(entry=small, flash_attention=False, tried=WITHOUT)
     need = chosen(planned(model=small, context=32768, quantization="Q4_0")).memory.total
     one = chosen(planned(model=small, context=32768, quantization="Q4_0", memory_bytes=need, records=[off]))
     assert one.settings.flash_attention.value is True
@@ -198,7 +210,8 @@ def test_the_ranking_follows_the_measured_pace(
 def test_the_run_beside_as_many_busy_cores_sets_the_threads(
     planned: Planned, small: ModelEntry, make_record: MakeRecord, tuned: Record
 ) -> None:
-    busy = make_record(entry=small, decode=0.03, threads=1, cores_taken=1)
+    tried = (Trial("decode", "threads", "1", 0.03), Trial("decode", "threads", "2", 0.05))
+    busy = make_record(entry=small, decode=0.03, threads=1, cores_taken=1, tried=tried)
     for taken, threads in ((0, 2), (1, 1)):
         one = chosen(planned(model=small, records=[tuned, busy], cores_taken=taken))
         assert (one.settings.threads.value, one.settings.threads.grade) == (threads, "measured")
