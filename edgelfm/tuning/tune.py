@@ -1,0 +1,265 @@
+"""Measure one loaded model on this machine for a few seconds, and say which settings are best.
+
+Threads of decode and of prefill, flash attention and micro-batch. One measurement is short: eight tokens, or the piece
+of prompt that is computed at once, taken from the middle of a prompt so that it costs what the average piece costs.
+Everything is measured as if nobody had asked for anything: what was asked for is kept when the next plan is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, TypeVar
+
+from ..backends.llama_cpp.rig import Layout, Rig, rig
+from ..decision import Decision
+from ..errors import RequestError
+from ..monitor.cores import CoresTaken
+from ..planning import record_store
+from ..planning.plan import Candidate, Plan, Settings
+from ..planning.recording import make_record
+from ..planning.records import Phase, Record, Timing, Trial
+from . import space
+from .progress import Measuring, Meter, Show
+from .search import SAME, Race, descend, race
+
+if TYPE_CHECKING:
+    from ..backends.base import Session
+
+V = TypeVar("V")
+
+#: Seconds that a first use may cost, and that somebody who asks for it waits.
+FIRST_USE_SECONDS, ASKED_SECONDS = 3.0, 12.0
+_PIECE = 32  # tokens; enough to tell numbers of threads apart
+_WARM = 16  # tokens; touches all weights once
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was measured and chosen. `record` is what plans are made with."""
+
+    record: Record
+    usual: Settings  # as it was opened
+    seconds: float  # that measuring took
+    not_kept: str = ""  # why the record could not be kept for the next start
+
+    @property
+    def decode_gain(self) -> float | None:
+        """How many times faster than as it was opened, by threads alone. None if those were not tried."""
+        return _gain(self.record, "decode", "threads", self.record.threads, self.usual.threads.value)
+
+    @property
+    def prefill_gain(self) -> float | None:
+        """How many times faster prompts are read than as it was opened, by threads alone."""
+        chosen, before = self.record.threads_prefill, self.usual.threads_prefill.value
+        return _gain(self.record, "prefill", "threads_prefill", chosen, before)
+
+
+def tune(
+    session: Session,
+    plan: Plan,
+    candidate: Candidate,
+    *,
+    seconds: float = ASKED_SECONDS,
+    progress: bool | Show = False,
+    keep: bool = True,
+) -> Tuned:
+    """Measure the model that `session` holds and `candidate` describes, for about `seconds`.
+
+    The session answers nobody meanwhile and goes on as it was. The record is kept for the plans to come unless `keep`
+    says otherwise. Raises `RequestError` for a backend that has nothing to tune, `DoesNotFit` if there is no memory to
+    measure in, `BackendError`, `SessionClosed`.
+    """
+    from ..backends.llama_cpp.session import LlamaSession
+
+    if not isinstance(session, LlamaSession):
+        raise RequestError(f"{candidate.backend} decides for itself", hint='load with backend="llama.cpp" to tune')
+    if seconds <= 0:
+        raise RequestError(f"{seconds:g} seconds to measure in", hint=f"give {FIRST_USE_SECONDS:g} or more")
+    room = space.layouts(plan, candidate)
+    others, started = CoresTaken(), time.perf_counter()
+    with (
+        Meter(
+            progress, f"measuring this machine for {candidate.model.name} {candidate.quantization}", seconds
+        ) as meter,
+        rig(session, room=space.PROMPTS[0], longest=space.WRITTEN + 1) as bench,
+    ):
+        found = _Bench(bench, plan, candidate, room, seconds, meter).run()
+    record = make_record(
+        plan.host,
+        candidate,
+        decode=found.decode,
+        prefill=found.prefill,
+        prompt=found.prompt,
+        depth=found.prompt,
+        settings=found.settings,
+        cores_taken=round(others.read() or 0.0),
+        tried=found.tried,
+    )
+    not_kept = (record_store.keep(record) or "") if keep else ""
+    return Tuned(record, candidate.settings, time.perf_counter() - started, not_kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    settings: Settings
+    decode: Timing
+    prefill: Timing
+    prompt: int
+    tried: tuple[Trial, ...]
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One tuning under way."""
+
+    rig: Rig
+    plan: Plan
+    candidate: Candidate
+    room: Sequence[Layout]
+    seconds: float
+    meter: Meter
+    started: float = 0.0
+
+    def run(self) -> _Found:
+        self.started = time.perf_counter()
+        first = self._first_layout()
+        threads = self.candidate.settings.threads_prefill.value
+        self.rig.prefill(_WARM, first, threads=threads)
+        rate = _PIECE / self.rig.prefill(_PIECE, first, threads=threads)
+
+        counts = space.threads_to_try(self.plan, self.candidate, prefill=True)
+        tried_prefill = self._threads(counts, lambda count: self._prefill(first, count, _PIECE, 0), "prefill", 0.25)
+        threads = _best(tried_prefill, sorted(counts))
+        rate *= tried_prefill.get(self.candidate.settings.threads_prefill.value, 1) / tried_prefill[threads]
+        prompt = self._affordable_prompt(rate)
+        ways = [one for one in self.room if one.micro_batch <= prompt] or [first]
+        for flash in dict.fromkeys(one.flash_attention for one in ways):
+            layout = next(one for one in reversed(ways) if one.flash_attention == flash)
+            middles = [(prompt - one.micro_batch) // 2 for one in ways]
+            self._say("prefill")
+            self.rig.reach((*middles, prompt), layout, threads=threads)
+
+        counts = space.threads_to_try(self.plan, self.candidate, prefill=False)
+        tried_decode = self._threads(counts, lambda count: self._decode(first, count, prompt), "decode", 0.55)
+        worth = [count for count in sorted(counts) if tried_decode.get(count, 9e9) <= 1.25 * min(tried_decode.values())]
+        pairs = [(count, flash) for count in worth for flash in dict.fromkeys(one.flash_attention for one in ways)]
+        layout_of = {one.flash_attention: one for one in reversed(ways)}
+        writing = race(pairs, lambda pair: self._decode(layout_of[pair[1]], pair[0], prompt), seconds=self._left(0.45))
+        reading = race(
+            ways,
+            lambda one: self._prefill(one, threads, one.micro_batch, (prompt - one.micro_batch) // 2),
+            seconds=self._left(1.0),
+        )
+        return self._choose(prompt, threads, tried_prefill, tried_decode, writing, reading)
+
+    def _choose(
+        self,
+        prompt: int,
+        threads_prefill: int,
+        tried_prefill: Mapping[int, float],
+        tried_decode: Mapping[int, float],
+        writing: Race[tuple[int, bool]],
+        reading: Race[Layout],
+    ) -> _Found:
+        """Put the phases together: they share one context, so flash attention is on or off for both."""
+        flashes = list(dict.fromkeys(one.flash_attention for one in reading.order))
+        read, written = {}, {}
+        for one in flashes:
+            read[one] = reading.least([layout for layout in reading.order if layout.flash_attention == one])
+            written[one] = writing.least([pair for pair in writing.order if pair[1] == one])
+        costs = {flash: reading.scores[read[flash]] + writing.scores[written[flash]] for flash in flashes}
+        flash = next(one for one in flashes if costs[one] <= min(costs.values()) + 2 * SAME)
+        layout, (threads, _) = read[flash], written[flash]
+        tried = [
+            *_trials("decode", "threads", {**tried_decode, **{
+                count: writing.seconds((count, on)) for count, on in writing.order if on == flash}}),
+            *_trials("decode", "flash_attention", {_on(one): writing.seconds(written[one]) for one in flashes}),
+            *_trials("prefill", "threads_prefill", tried_prefill),
+            *_trials("prefill", "flash_attention", {_on(one): reading.seconds(read[one]) for one in flashes}),
+            *_trials("prefill", "micro_batch", {
+                one.micro_batch: reading.seconds(one) for one in reading.order if one.flash_attention == flash}),
+        ]  # fmt: skip
+        settings = replace(
+            self.candidate.settings,
+            threads=Decision(threads, "fastest here", "measured"),
+            threads_prefill=Decision(threads_prefill, "fastest here", "measured"),
+            flash_attention=Decision(layout.flash_attention, "fastest here", "measured"),
+            micro_batch=Decision(layout.micro_batch, "fastest here", "measured"),
+        )
+        decode, prefill = _timing(writing.raw((threads, flash))), _timing(reading.raw(layout))
+        return _Found(settings, decode, prefill, prompt, tuple(tried))
+
+    def _first_layout(self) -> Layout:
+        """The plan's own, with a micro-batch that was found to fit."""
+        planned = space.usual(self.candidate)
+        same = [one for one in self.room if one.flash_attention == planned.flash_attention]
+        return min(same or self.room, key=lambda one: abs(one.micro_batch - planned.micro_batch))
+
+    def _affordable_prompt(self, rate: float) -> int:
+        """The longest prompt of which every layout can be measured about twice within half the time."""
+        left = self._left(1.0) / 2
+        for prompt in space.PROMPTS:
+            pieces = [one.micro_batch for one in self.room if one.micro_batch <= prompt]
+            flashes = len({one.flash_attention for one in self.room})
+            if (
+                prompt + space.WRITTEN < self.candidate.settings.context.value
+                and (prompt * flashes + 1.5 * sum(pieces)) / rate <= left
+            ):
+                return prompt
+        return space.PROMPTS[-1]
+
+    def _threads(
+        self, counts: Sequence[int], measure: Callable[[int], float], phase: Phase, share: float
+    ) -> dict[int, float]:
+        """Seconds per token by number of threads, from the most threads down until fewer are hopeless."""
+        self._say(phase)
+        began = time.perf_counter()
+        worth, found = descend(counts, measure)
+        left, spent = self._left(share), time.perf_counter() - began
+        if len(worth) == 1 or left < spent:
+            return dict(found)
+        run = race(sorted(worth), measure, seconds=left)
+        return {**found, **{count: run.seconds(count) for count in worth}}
+
+    def _prefill(self, layout: Layout, threads: int, tokens: int, depth: int) -> float:
+        self._say("prefill")
+        return self.rig.prefill(tokens, layout, threads=threads, depth=depth) / tokens
+
+    def _decode(self, layout: Layout, threads: int, depth: int) -> float:
+        self._say("decode")
+        return self.rig.decode(space.WRITTEN, layout, threads=threads, depth=depth) / space.WRITTEN
+
+    def _say(self, phase: Phase) -> None:
+        self.meter.show(Measuring(phase, time.perf_counter() - self.started, self.seconds))
+
+    def _left(self, share: float) -> float:
+        """Seconds until `share` of the time is over."""
+        return max(0.0, share * self.seconds - (time.perf_counter() - self.started))
+
+
+def _best(tried: Mapping[int, float], cheapest_first: Sequence[int]) -> int:
+    least = min(tried.values())
+    return next(one for one in cheapest_first if tried.get(one, 9e9) <= least * (1 + SAME))
+
+
+def _on(flash: bool) -> str:
+    return "on" if flash else "off"
+
+
+def _trials(phase: Phase, setting: str, seconds: Mapping[V, float]) -> list[Trial]:
+    """One of each value, if there was more than one to choose from."""
+    return [Trial(phase, setting, str(value), taken) for value, taken in seconds.items()] if len(seconds) > 1 else []
+
+
+def _timing(samples: Sequence[float]) -> Timing:
+    """Median and quartiles. Two samples are their own quartiles."""
+    low, _, high = quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else (samples[0],) * 3
+    return Timing(median(samples), low, high, len(samples))
+
+
+def _gain(record: Record, phase: Phase, setting: str, chosen: object, before: object) -> float | None:
+    after, earlier = (record.seconds_with(phase, setting, str(value)) for value in (chosen, before))
+    return earlier / after if after and earlier else None
