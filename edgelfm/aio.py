@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .chat.conversation import Conversation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .chat.engine import Overflow
     from .chat.options import ReplyOptions
+    from .chat.resuming import Resumed
     from .model import Model
 
 _WAITING = 64  # pieces computed ahead of a slow reader; then the computation waits for it
@@ -95,6 +97,11 @@ class AsyncConversation:
         self._conversation = conversation
 
     @property
+    def resumed(self) -> Resumed | None:
+        """How it was taken up again, if it comes from a file."""
+        return self._conversation.resumed
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation so far, oldest first."""
         return self._conversation.messages
@@ -141,6 +148,10 @@ class AsyncConversation:
     def fork(self, turns: int | None = None) -> AsyncConversation:
         """Another conversation with the same history. See `Conversation.fork`."""
         return AsyncConversation(self._conversation.fork(turns))
+
+    async def save(self, path: str | Path, *, state: bool = False) -> tuple[Path, ...]:
+        """Write every branch to a file without blocking the event loop. See `Conversation.save`."""
+        return await asyncio.to_thread(self._conversation.save, path, state=state)
 
     def branches(self, turn: int = -1) -> Branches:
         """The versions of a turn. See `Conversation.branches`."""
@@ -195,3 +206,7 @@ class AsyncModel:
     ) -> AsyncConversation:
         """A conversation of several turns. See `Model.conversation`."""
         return AsyncConversation(self._model.conversation(system=system, overflow=overflow, messages=messages))
+
+    async def resume(self, path: str | Path) -> AsyncConversation:
+        """Go on with a saved conversation. See `Model.resume`."""
+        return AsyncConversation(await asyncio.to_thread(self._model.resume, path))

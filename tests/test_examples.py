@@ -26,6 +26,13 @@ def test_first_chat() -> None:
     assert "cached" in out  # the second turn costs only what is new
 
 
+def test_another_way() -> None:
+    out = run("another_way.py", "starter")
+    assert out.count("cached") == 3
+    assert "My basil has brown leaves. Why?  2/2" in out
+    assert "5 messages, the last: " in out  # the first way is still there
+
+
 def test_plan_for_another_board(tmp_path: Path, machine_host: Callable[[str], Host]) -> None:
     board = tmp_path / "board.json"
     board.write_text(machine_host("pi5-8gb").to_json())
