@@ -108,11 +108,15 @@ class States:
             length = _reach(one.tokens, one.checkpoints, self.runtime.cuttable, prompt)
             if length > best:
                 best, source = length, one
+        if source is not None:
+            source.used = self._tick()  # so that it is not what makes room for the one that leaves
         self._park_what_is_lost(reach if source is None else common_prefix(self.tokens, prompt))
         self.keep = keep
         if source is not None and not self._unpark(source, best):
             return self.go_to(prompt, keep=keep)  # without that one, which is gone
-        return self._cut(best)
+        reached = self._cut(best)
+        self._shrink(0)
+        return reached
 
     def advance(self, tokens: Sequence[int]) -> None:
         """The runtime has evaluated these."""
@@ -122,11 +126,10 @@ class States:
         """Make the place where the live state is now one to come back to."""
         if self.runtime.cuttable or not self.tokens:
             return
-        self._clock += 1
         if self.checkpoints and self.checkpoints[-1].length == len(self.tokens):
-            self.checkpoints[-1].used = self._clock
+            self.checkpoints[-1].used = self._tick()
             return
-        self.checkpoints.append(Checkpoint(len(self.tokens), self.runtime.checkpoint(), self._clock))
+        self.checkpoints.append(Checkpoint(len(self.tokens), self.runtime.checkpoint(), self._tick()))
         self._shrink(0)
 
     def recover(self) -> None:
@@ -157,11 +160,14 @@ class States:
     def adopt(
         self, tokens: Sequence[int], copied: Copied, checkpoints: Sequence[tuple[int, Copied]], pin: bool
     ) -> None:
-        """Keep a state that came from elsewhere."""
-        self._clock += 1
-        marks = [Checkpoint(length, part, self._clock) for length, part in checkpoints]
+        """Keep a state that came from elsewhere, in the place of one for the same tokens."""
+        if (same := self._parked_like(list(tokens))) is not None:
+            self.parked.remove(same)
+            pin = pin or same.pinned
+        used = self._tick()
+        marks = [Checkpoint(length, part, used) for length, part in checkpoints]
         self._shrink(copied.bytes)
-        self.parked.append(Parked(list(tokens), copied, marks, self._clock, pin))
+        self.parked.append(Parked(list(tokens), copied, marks, used, pin))
 
     def best_for(self, prompt: Sequence[int]) -> Parked | None:
         """The state that has most of `prompt`, copied if it is the live one. None if none has a token of it."""
@@ -181,6 +187,7 @@ class States:
             parked=tuple(len(one.tokens) for one in parked),
             bytes=self._bytes(),
             limit_bytes=self.limit_bytes,
+            pinned_bytes=sum(one.copied.bytes for one in parked if one.pinned),
         )
 
     def _park_what_is_lost(self, kept: int) -> None:
@@ -191,10 +198,10 @@ class States:
         size = self.runtime.size()
         if not pinned and (size > self.limit_bytes or not self.room_for(size)):
             return
-        self._clock += 1
         self.parked = [one for one in self.parked if one.pinned or not self._covers(one)]
-        self._shrink(size)
-        self.parked.append(Parked(list(self.tokens), self.runtime.take(), list(self.checkpoints), self._clock, pinned))
+        if self._shrink(size) or pinned:
+            copied = self.runtime.take()
+            self.parked.append(Parked(list(self.tokens), copied, list(self.checkpoints), self._tick(), pinned))
 
     def _covers(self, other: Parked) -> bool:
         """Whether the live state can go back to exactly where the other one is."""
@@ -204,14 +211,12 @@ class States:
         return self.runtime.cuttable or any(one.length == length for one in self.checkpoints)
 
     def _unpark(self, source: Parked, length: int) -> bool:
-        self._clock += 1
-        source.used = self._clock
-        if not source.pinned and len(source.tokens) - length < WORTH_PARKING:
-            self.parked.remove(source)  # what follows grows out of it
-        if not self.runtime.put(source.copied):
+        accepted = self.runtime.put(source.copied)
+        grows_out_of_it = not source.pinned and len(source.tokens) - length < WORTH_PARKING
+        if source in self.parked and (grows_out_of_it or not accepted):
+            self.parked.remove(source)
+        if not accepted:
             self.lose()
-            if source in self.parked:
-                self.parked.remove(source)
             return False
         self.tokens, self.checkpoints = list(source.tokens), list(source.checkpoints)
         return True
@@ -220,10 +225,9 @@ class States:
         """Cut the live state to `length`, where it must be able to go. Returns the length it has then."""
         if length == len(self.tokens) and not always:
             return length
-        self._clock += 1
         checkpoint = next((one for one in self.checkpoints if one.length == length), None)
         if checkpoint is not None:
-            checkpoint.used = self._clock
+            checkpoint.used = self._tick()
         if not length or not self.runtime.go_back(length, checkpoint.copied if checkpoint is not None else None):
             self.lose()
             return 0
@@ -231,16 +235,20 @@ class States:
         self.checkpoints = [one for one in self.checkpoints if one.length <= length]
         return length
 
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
     def _parked_like(self, tokens: list[int]) -> Parked | None:
         return next((one for one in self.parked if one.tokens == tokens), None)
 
-    def _shrink(self, coming: int) -> None:
-        """Give up what was not used for longest until `coming` bytes more keep within the limit."""
+    def _shrink(self, coming: int) -> bool:
+        """Give up what was not used for longest until `coming` bytes more keep within the limit, if they can."""
         while self._bytes() + coming > self.limit_bytes:
             spare: list[Parked | Checkpoint] = [one for one in self.parked if not one.pinned]
             spare += self.checkpoints[:-1]  # the last one is where a broken-off evaluation goes back to
             if not spare:
-                return
+                return False
             oldest = min(spare, key=lambda one: one.used)
             if isinstance(oldest, Parked):
                 self.parked.remove(oldest)
@@ -249,6 +257,7 @@ class States:
                 for one in self.parked:
                     if oldest in one.checkpoints:
                         one.checkpoints.remove(oldest)
+        return True
 
     def _bytes(self) -> int:
         marks = {id(mark): mark.copied.bytes for one in tuple(self.parked) for mark in tuple(one.checkpoints)}
@@ -258,10 +267,13 @@ class States:
 
 def common_prefix(left: list[int], right: list[int]) -> int:
     """Number of leading tokens that are the same."""
-    shortest = min(len(left), len(right))
-    if left[:shortest] == right[:shortest]:  # the usual case, at C speed
-        return shortest
-    return next(i for i in range(shortest) if left[i] != right[i])
+    same, differ = 0, min(len(left), len(right)) + 1  # the answer is at least the one and below the other
+    if left[: differ - 1] == right[: differ - 1]:  # the usual case
+        return differ - 1
+    while differ - same > 1:  # halving compares slices at C speed, where a loop over tokens would not
+        middle = (same + differ) // 2
+        same, differ = (middle, differ) if left[same:middle] == right[same:middle] else (same, middle)
+    return same
 
 
 def _reach(tokens: list[int], checkpoints: list[Checkpoint], cuttable: bool, prompt: list[int]) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgelfm.backends.states import WORTH_PARKING, Copied, States
+from edgelfm.backends.states import WORTH_PARKING, Copied, States, common_prefix
 
 CHECKPOINT_BYTES = 10
 
@@ -236,6 +236,7 @@ def test_a_copy_the_runtime_refuses_costs_an_evaluation_and_no_more() -> None:
     st.integers(0, 1500),
     st.booleans(),
 )
+@settings(max_examples=60, deadline=None)
 def test_the_state_is_always_that_of_the_prompt(
     walk: list[tuple[int, int, list[int]]], limit: int, cuttable: bool
 ) -> None:
@@ -257,3 +258,11 @@ def test_parking_begins_where_it_pays(length: int) -> None:
     turn(states, numbers(0, length))
     turn(states, OTHER)
     assert len(states.parked) == (length >= WORTH_PARKING)
+
+
+@given(st.lists(st.integers(0, 1), max_size=12), st.lists(st.integers(0, 1), max_size=12))
+def test_common_prefix_is_that_of_a_plain_loop(left: list[int], right: list[int]) -> None:
+    plain = 0
+    while plain < min(len(left), len(right)) and left[plain] == right[plain]:
+        plain += 1
+    assert common_prefix(left, right) == plain
