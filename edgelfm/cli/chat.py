@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,14 @@ def chat(
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="The system prompt.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on with the conversation in FILE and keep every turn there, or begin it.",
+            show_default=False,
+        ),
+    ] = None,
     task: options.Task = "chat",
     context: options.Context = None,
     quantization: options.Quantization = None,
@@ -55,10 +64,12 @@ def chat(
 
     Inside, /help lists the commands, Ctrl-C stops a reply, Ctrl-D ends.
 
-    With --once, or with a prompt in a pipe, it answers once and stdout carries the answer only.
+    With --once, or with a prompt in a pipe, it answers once and stdout carries the answer only. With --resume, that is
+    the next turn of the conversation in the file.
     """
     from ..errors import RequestError
     from .opening import open_model
+    from .resuming import one_turn
 
     given: ReplyOptions = {
         "temperature": temperature,
@@ -75,28 +86,31 @@ def chat(
         raise RequestError("the prompt is empty", hint='edgelfm chat --once "Why is the sky blue?"')
     if as_json and once is None:
         raise RequestError("--json is for one answer", hint='edgelfm chat --json --once "Why is the sky blue?"')
-    with open_model(
-        model,
-        task=task,
-        context=context,
-        quantization=quantization,
-        backend=backend,
-        memory=memory,
-        profile=profile,
-        offline=offline or None,
-    ) as lfm:
+    wishes = {
+        "task": task, "context": context, "quantization": quantization, "backend": backend, "memory": memory,
+        "profile": profile, "offline": offline or None,
+    }  # fmt: skip
+    if resume is not None:
+        from .resuming import as_recorded
+
+        resume = resume.expanduser()
+        model, wishes = as_recorded(resume, model, system, wishes)
+    with open_model(model, **wishes) as lfm:
         if once is None:
             from .talk import Talk
 
-            Talk(lfm, system, given).run()
+            Talk(lfm, system, given, resume).run()
         elif as_json:
             from .answer import reply_data
 
-            write_json(reply_data(lfm.chat(once, system=system, **given)))
+            with one_turn(lfm, system, resume) as talk:
+                reply = talk.send(once, **given)
+            write_json(reply_data(reply))
         else:
             from .answer import write_answer, write_figures
 
-            reply = write_answer(lfm.stream(once, system=system, **given), thinking=False)
+            with one_turn(lfm, system, resume) as talk:
+                reply = write_answer(talk.stream(once, **given), thinking=False)
             write_figures(reply)
             if reply.finish_reason == "cancelled":
                 raise KeyboardInterrupt

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..chat.messages import read_messages
+from ..atomic import write_atomically
 from ..chat.options import read_options
 from ..chat.outline import branch_lines, outline
-from ..errors import RequestError
+from ..errors import NoDiskSpace, RequestError
 from ..units import format_bytes
 from .output import write_facts, write_line
 
@@ -134,33 +133,32 @@ def _set(talk: Talk, argument: str) -> None:
     write_line(f"from {read.sampling.source}" if read.sampling.source else "", style="dim")
 
 
-def _save(talk: Talk, path: str) -> None:
-    """FILE: write the conversation, as JSON if the name ends in .json, else as Markdown"""
-    file = _file(path, "/save talk.json")
-    messages = talk.conversation.messages
+def _save(talk: Talk, argument: str) -> None:
+    """FILE [state]: write it as JSON (.json; with state, /load evaluates nothing again) or else as Markdown"""
+    name, state = argument.removesuffix(" state").strip(), argument.endswith(" state")
+    file = _file(name, "/save talk.json")
     if file.suffix == ".json":
-        data = [{"role": message.role, "content": message.content} for message in messages]
-        text = json.dumps(data, indent=2, ensure_ascii=False)
+        written = talk.conversation.save(file, state=state)
+        kept = f", and {format_bytes(written[1].stat().st_size)} of state in {written[1]}" if len(written) > 1 else ""
+        if state and not kept:
+            kept = "; there is no state to keep yet"
+    elif state:
+        raise RequestError("a state goes with JSON", hint=f"/save {file.with_suffix('.json')} state")
     else:
-        text = "\n\n".join(f"**{message.role}**\n\n{message.content}" for message in messages)
-    try:
-        file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"cannot write {file}: {error.strerror}", hint="/save to another place") from error
-    write_line(f"{len(messages)} messages in {file}", style="dim")
+        text = "\n\n".join(f"**{message.role}**\n\n{message.content}" for message in talk.conversation.messages)
+        try:
+            write_atomically(file, [(text + "\n").encode()])
+        except OSError as error:
+            if isinstance(error, NoDiskSpace):
+                raise
+            raise RequestError(f"cannot write {file}: {error.strerror}", hint="/save to another place") from error
+        kept = ""
+    write_line(f"{len(talk.conversation.messages)} messages in {file}{kept}", style="dim")
 
 
 def _load(talk: Talk, path: str) -> None:
     """FILE: go on with a conversation saved as JSON"""
-    file = _file(path, "/load talk.json")
-    try:
-        messages = read_messages(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, RequestError):
-            raise
-        raise RequestError(f"cannot read {file}: {error}", hint="/load a file that /save wrote as .json") from error
-    talk.conversation = talk.model.conversation(messages=messages)
-    write_line(f"{len(messages)} messages read.", style="dim")
+    talk.take_up(_file(path, "/load talk.json"))
 
 
 def _stats(talk: Talk, _: str) -> None:

@@ -109,7 +109,7 @@ def test_messages_of_several_lines_are_kept_in_a_file(terminal: Callable, tmp_pa
         talk.wait_for(PROMPT, after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
-    messages = json.loads(kept.read_text())
+    messages = json.loads(kept.read_text())["messages"]
     assert [message["content"] for message in messages if message["role"] != "assistant"] == [
         "Be brief.", "one\ntwo", "three \nfour",
     ]  # fmt: skip
@@ -189,8 +189,10 @@ def test_regenerate_answers_the_same_question_again(terminal: Callable, tmp_path
         talk.wait_for(PROMPT, after=at)
         talk.type("/quit\n")
         assert talk.finish() == 0
-    roles = [message["role"] for message in json.loads((tmp_path / "talk.json").read_text())]
-    assert [role for role in roles if role != "system"] == ["user", "assistant"]
+    messages = json.loads((tmp_path / "talk.json").read_text())["messages"]
+    said = [(message["role"], message.get("parent")) for message in messages if message["role"] != "system"]
+    question = messages[-2]["id"] - 1
+    assert said == [("user", None), ("assistant", None), ("assistant", question)]  # both answers, to one question
 
 
 def test_other_branches_stay_within_reach(terminal: Callable) -> None:
