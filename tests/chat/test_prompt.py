@@ -160,3 +160,13 @@ def test_a_long_history_is_encoded_once(tiny: Engine) -> None:
         built = builder.build(template.render(asked), replies, template.opening)
         assert sum(map(len, encoded)) < 200
     assert built.ids == tiny.prompt(asked).ids
+
+
+def test_what_is_remembered_is_bounded(tiny: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgelfm.chat.prompt._CACHED_CHARACTERS", 200)
+    builder = PromptBuilder(tiny.session.tokenize, tiny.session.detokenize, tiny.session.markers)
+    for number in range(20):
+        text = f"<|im_start|>user\n{'x' * number}<|im_end|>\n<|im_start|>assistant\n"
+        for _ in range(2):
+            assert tiny.session.detokenize(builder.build(text, [], "<|im_start|>assistant\n").ids) == text
+    assert sum(map(len, builder._encoded._kept)) == builder._encoded._characters <= 200
