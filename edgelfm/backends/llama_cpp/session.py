@@ -17,11 +17,13 @@ from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
 from ..cancel import Cancel
 from ..identity import fingerprint
+from ..room import room_for
 from ..states import Copied, States
 from ..tokenwise import Job, TokenwiseSession
 from . import interruptible, logprobs
 from .abort import AbortFlag
 from .loading import Loaded
+from .pace import pace
 from .sampler import Sampler
 from .state import LlamaState
 from .vocabulary import Vocabulary
@@ -46,7 +48,8 @@ class LlamaSession(TokenwiseSession):
     def _use_context(self) -> None:
         loaded = self._loaded
         state = LlamaState(loaded.llama, loaded.model, loaded.context)
-        self._states = States(state, loaded.settings.state_bytes.value)
+        self._states = States(state, loaded.settings.state_bytes.value, room_for)
+        self._pace = pace(loaded.llama, loaded.context, loaded.settings)
         self._ctx = loaded.context
         self._abort = AbortFlag(loaded.llama, loaded.context)
         self._batch: int = loaded.llama.llama_n_batch(loaded.context)
@@ -112,12 +115,15 @@ class LlamaSession(TokenwiseSession):
         return Copied(bytearray(data), len(data))
 
     def _evaluate(self, part: list[int], *, last: bool) -> bool:
+        if self._pace is not None:
+            self._pace.check()
         ids = (ctypes.c_int32 * len(part))(*part)
         batch = self._llama.llama_batch_get_one(ids, len(part))
         return interruptible.run(functools.partial(self._decode, batch, part), self._interrupt)
 
     def _samples(self, job: Job) -> Generator[int]:
         llama, ctx = self._llama, self._ctx
+        pace = self._pace
         self._prefilling = False
         self._abort.lower()  # a request to stop that came at the very end of the prefill is seen between tokens
         sampler = Sampler(llama, self.vocabulary.size, job.sampling, job.seed, job.logit_bias)
@@ -128,6 +134,8 @@ class LlamaSession(TokenwiseSession):
             while True:
                 one[0] = sampler.sample(ctx)
                 yield one[0]
+                if pace is not None:
+                    pace.check()
                 if not self._decode(batch, [one[0]]):
                     return
         finally:
