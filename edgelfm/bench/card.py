@@ -124,7 +124,7 @@ def _panel(report: BenchReport, key: Key) -> str:
     identity = f"plot-{key.kind}-{key.tokens}-{key.depth}".replace("_", "-")
     title = f"{key.label[:1].upper()}{key.label[1:]}, {better}"
     plot = plots.bars(identity, title, key, rows, _highest(report, key))
-    without = [_starred(result) for result, figure in held if figure is None and figures(result)]
+    without = [result.subject.name for result, figure in held if figure is None and figures(result)]
     if without:
         plot += element("p", escape(f"not measured: {', '.join(without)}"), class_="without")
     name, detail = key.name[:1].upper() + key.name[1:], " · ".join(filter(None, (key.detail, better)))
@@ -187,7 +187,7 @@ def _run(place: int, result: Result) -> str:
         for one in result.sustained
         if one.seconds > 0
     ]
-    return _figure(name, "decode without a pause", plot, _grid(header, lines))
+    return _figure(name, "decode, slice after slice", plot, _grid(header, lines))
 
 
 def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -201,7 +201,7 @@ def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _method(report: BenchReport) -> str:
-    first = report.results[0].subject if report.results else None
+    first = remarks.reference(report)
     facts = [
         ("Machine", remarks.machine(report.host)),
         ("System", remarks.system(report.host)),
@@ -227,6 +227,5 @@ def _method(report: BenchReport) -> str:
             if figures(one)
         ],
     )
-    return (
-        element("dl", listed, class_="facts") + command + element("div", opened, class_="scroll opened", tabindex="0")
-    )
+    table = element("div", opened, class_="scroll opened", tabindex="0") if remarks.measured_anything(report) else ""
+    return element("dl", listed, class_="facts") + command + table

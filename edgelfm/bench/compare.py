@@ -129,7 +129,7 @@ def _remarks(pairs: list[tuple[tuple[str, int], Result, Result]], changes: tuple
     if tested >= 10:
         yield f"of {tested} figures that did not change, about {round(tested * noise.LEVEL)} would be marked by chance"
     if any(one.verdict == "cannot tell" for one in changes):
-        yield "cannot tell: fewer than 4 repetitions on a side, or a single reading"
+        yield "cannot tell: it takes 4 repetitions on each side to tell a change from noise"
     for name in (one.subject.name for _, one, other in pairs if one.subject == other.subject):
         moved = [one.key for one in changes if one.subject == name and one.verdict in ("better", "worse")]
         what = dict.fromkeys(key.name for key in moved if key.kind in ("prefill", "decode"))

@@ -73,7 +73,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from _leaves(part, f"{path}.{number}")
         else:
             yield path, " ".join(map(str, value)) or "none"
-    elif "".join(part for part in path if not part.isdigit()).replace("..", ".") not in _FLEETING:
+    elif ".".join(part for part in path.split(".") if not part.isdigit()) not in _FLEETING:
         yield path, _said(value)
 
 

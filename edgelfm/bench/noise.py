@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 
 LEVEL = 0.05  # of the test, and one minus that of the interval
 _COUNTED = 24  # samples together, up to which all arrangements are counted
-_ROUNDS = 2000
+_ROUNDS = 1000
 
 
 def probability(a: Sequence[float], b: Sequence[float]) -> float:
@@ -37,12 +36,15 @@ def smallest_probability(a: int, b: int) -> float:
 def ratio_interval(a: Sequence[float], b: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """Between which the ratio of medians, b to a, lies in 95 % of resamplings. Samples must be above zero."""
     draw = random.Random(seed)
-    ratios = sorted(
-        statistics.median(draw.choices(b, k=len(b))) / statistics.median(draw.choices(a, k=len(a)))
-        for _ in range(_ROUNDS)
-    )
+    ratios = sorted(_median(draw.choices(b, k=len(b))) / _median(draw.choices(a, k=len(a))) for _ in range(_ROUNDS))
     edge = round(_ROUNDS * LEVEL / 2)
     return ratios[edge], ratios[-edge - 1]
+
+
+def _median(values: list[float]) -> float:
+    values.sort()  # `statistics.median` is half as fast, and this runs thousands of times
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
 def _doubled_ranks(values: Sequence[float]) -> list[int]:

@@ -68,9 +68,13 @@ def title(subject: Subject) -> str:
 
 def weights(report: BenchReport) -> str:
     """`SmolLM2-135M-Instruct Q4_1`: what the first subject ran, that all the others should have run."""
-    return (
-        f"{report.results[0].subject.model} {report.results[0].subject.quantization}".strip() if report.results else ""
-    )
+    subject = reference(report)
+    return f"{subject.model} {subject.quantization}".strip() if subject else "nothing"
+
+
+def reference(report: BenchReport) -> Subject | None:
+    """The first subject that got as far as saying what it ran."""
+    return next((result.subject for result in report.results if result.subject.model), None)
 
 
 def settings(subject: Subject) -> str:
