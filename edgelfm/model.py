@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .chat.priming import Primed
     from .models.entry import ModelEntry, Task
     from .planning.plan import Candidate, KvType, Plan
+    from .tuning.progress import Show as Measured
+    from .tuning.tune import Tuned
 
 
 def inspect(*, bandwidth: bool = True) -> Host:
@@ -101,11 +103,15 @@ def load(
     offline: bool | None = None,
     progress: bool = True,
     chat_template: str | None = None,
+    tune: bool | Measured = True,
 ) -> Model:
     """Choose, fetch, check and open a model. With no name, the one that suits this machine.
 
     The keywords are those of `plan`. `offline=True` never touches the network; `progress=False` shows no bars;
     `chat_template` replaces the template in the file. What will not fit is refused before any memory is touched.
+
+    A network that was never run here in that quantization is measured for some three seconds, to find the fastest
+    settings. `tune=False` leaves that out; a function is told how far it is. What you ask for stays as you ask.
 
     Raises `DoesNotFit`, `PlanningError`, `UnknownModel`, the `StoreError` family, `BackendMissing`, `BackendError`.
     """
@@ -121,7 +127,10 @@ def load(
     files = store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
     started = time.perf_counter()
     session = registry.get(candidate.backend)(candidate, files)
-    return Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
+    model = Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
+    if tune:
+        model._tune_on_first_use(tune if callable(tune) else progress)
+    return model
 
 
 def resume(
@@ -280,6 +289,38 @@ class Model:
         return priming.prime(
             self._engine, prefix, system, disk if isinstance(disk, bool) else Path(disk), progress=progress
         )
+
+    def tune(self, *, seconds: float = 12.0, progress: bool | Measured = True) -> Tuned:
+        """Measure for about `seconds` which settings are fastest here, use them, and keep them for the next start.
+
+        States of conversations are given up; their next turn reads them anew. `plan` and `candidate` are then those
+        that follow. Raises `RequestError` for a backend that decides for itself, `DoesNotFit`, `BackendError`.
+        """
+        from .tuning.adopting import replanned
+        from .tuning.tune import tune
+
+        tuned = tune(self._session, self.plan, self.candidate, seconds=seconds, progress=progress)
+        self._adopt(replanned(self.plan, self.candidate, tuned.record))
+        return tuned
+
+    def _tune_on_first_use(self, progress: bool | Measured) -> None:
+        from .tuning.adopting import first_use
+
+        try:
+            found = first_use(self._session, self.plan, self.candidate, progress=progress)
+            if found is not None:
+                self._adopt(found)
+        except BaseException:  # Ctrl-C among them: nobody would get the model to close it
+            self.close()
+            raise
+
+    def _adopt(self, plan: Plan) -> None:
+        """Go on by another plan for the same artifact."""
+        from .tuning.adopting import reopen
+
+        assert plan.chosen is not None
+        before, self.plan, self.candidate = self.candidate, plan, plan.chosen
+        reopen(self._session, before.settings, self.candidate.settings)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without a template around it."""

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
 
 from ..backends import registry
+from ..errors import BackendError, DoesNotFit
 from ..models import catalog
+from ..monitor.cores import cores_taken
 from ..planning import plan as make_plan
 from ..planning import record_store
-from ..planning.plan import Candidate, Plan
+from ..planning.plan import Candidate, Plan, Settings
 from ..planning.recording import computed_on
 from ..planning.records import Record, build, fingerprint, shape
+from .progress import Show
+from .tune import FIRST_USE_SECONDS, tune
+
+if TYPE_CHECKING:
+    from ..backends.base import Session
+
+#: Backends whose settings can be measured. The others decide for themselves.
+TUNABLE = ("llama.cpp",)
 
 
-def known(plan: Plan, candidate: Candidate, cores_taken: float | None) -> bool:
+def first_use(session: Session, plan: Plan, candidate: Candidate, *, progress: bool | Show = False) -> Plan | None:
+    """Measure what was never measured here, and return the plan that follows. None if the plan is to stay.
+
+    What cannot be measured runs as planned, and the advice of the plan says why. Raises nothing of its own.
+    """
+    if candidate.backend not in TUNABLE or known(plan, candidate):
+        return None
+    try:
+        tuned = tune(session, plan, candidate, seconds=FIRST_USE_SECONDS, progress=progress)
+    except (DoesNotFit, BackendError) as error:
+        return replace(plan, advice=(*plan.advice, f"settings are estimated, not measured: {error.message}"))
+    return replanned(plan, candidate, tuned.record)
+
+
+def known(plan: Plan, candidate: Candidate) -> bool:
     """Whether this network in this quantization was measured here, at a time no busier than now.
 
     On a busier machine the session gives threads back by itself, so what was found in quiet still serves. What was
@@ -25,8 +50,19 @@ def known(plan: Plan, candidate: Candidate, cores_taken: float | None) -> bool:
         fingerprint(plan.host), candidate.backend, build(plan.host, candidate.backend),
         shape(candidate.model.architecture), candidate.quantization, computed_on(candidate.settings),
     )  # fmt: skip
-    taken = round(cores_taken or 0.0)
-    return any(one.key[:-1] == wanted and one.cores_taken <= taken for one in record_store.read())
+    taken = [one.cores_taken for one in record_store.read() if one.key[:-1] == wanted]
+    if not taken or not min(taken):
+        return bool(taken)
+    return min(taken) <= round(cores_taken() or 0.0)
+
+
+def reopen(session: Session, before: Settings, after: Settings) -> None:
+    """Let an open session go on with other settings, if any value is another. Reasons and grades are no change."""
+    from ..backends.llama_cpp.session import LlamaSession
+
+    same = all(getattr(before, one.name).value == getattr(after, one.name).value for one in fields(before))
+    if isinstance(session, LlamaSession) and not same:
+        session.reconfigure(after)
 
 
 def replanned(plan: Plan, candidate: Candidate, record: Record) -> Plan:
@@ -40,6 +76,7 @@ def replanned(plan: Plan, candidate: Candidate, record: Record) -> Plan:
         tuple(catalog.load()),
         plan.request,
         drivable=registry.names(),
+        on_disk=frozenset({candidate.artifact}),
         records=(*(one for one in record_store.read() if one.key != record.key), record),
         cores_taken=record.cores_taken,
     )
