@@ -41,14 +41,15 @@ def write_atomically(path: Path, parts: Sequence[Part]) -> None:
     _remove_leftovers(path)
     if wanted > (free := shutil.disk_usage(path.parent).free):
         raise _no_space(path, wanted, f"{format_bytes(free)} are free there")
-    temporary, file = _create(path)
+    mode = _mode(path)
+    temporary, file = _create(path, 0o666 if mode is None else mode)
     try:
         with os.fdopen(file, "wb", buffering=0) as target:
             for part in parts:
                 _write_all(target.fileno(), memoryview(part).cast("B"))
             os.fsync(target.fileno())
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
+            if mode is not None:
+                os.chmod(temporary, mode)  # what the umask took from it
             if not _WINDOWS:  # renamed while it is locked, so that nobody takes it for a leftover in between
                 os.replace(temporary, path)
         if _WINDOWS:  # which renames no open file
@@ -62,11 +63,19 @@ def write_atomically(path: Path, parts: Sequence[Part]) -> None:
     _sync_folder(path.parent)
 
 
-def _create(path: Path) -> tuple[Path, int]:
+def _mode(path: Path) -> int | None:
+    """Permissions of the file as it is, None if there is none yet."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _create(path: Path, mode: int) -> tuple[Path, int]:
     """A temporary file beside `path`, opened and locked."""
     while True:
         temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{_SUFFIX}")
-        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         _lock(file)
         if temporary.exists():
             return temporary, file

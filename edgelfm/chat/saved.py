@@ -202,6 +202,8 @@ def _message(path: Path, place: str, given: Mapping[str, Any]) -> Message:
         raise _wrong(path, f"the ids of {place} are no list of token ids", "leave them out")
     if raw is not None and given.get("raw_of", _crc(content)) != _crc(content):
         raw = ids = None
+    if raw is None and ids:  # the model wrote it, and nothing but what is shown
+        raw = content
     return Message(role, content, raw, tuple(ids) if ids else None)
 
 
