@@ -10,6 +10,7 @@ Ranges are meant to hold the true speed nine times out of ten.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from ..decision import Grade
 from ..units import format_rate
 from .fit import Fit, Observation, fit
 from .plan import SpeedEstimate
-from .records import Computed, Phase, Record
+from .records import Computed, Phase, Record, Timing
 
 #: Two runs of one configuration on one machine agree within this, as heat and neighbours come and go.
 OWN_RUN = 0.10
@@ -78,7 +79,7 @@ class Evidence:
             return None
         fitted = fit(
             [
-                Observation(one.bytes_per_token, one.layers, seconds, self._doubt(one, one.decode.low, one.decode.high))
+                Observation(one.bytes_per_token, one.layers, seconds, self._doubt(one, one.decode))
                 for one, seconds in known
             ]
         )
@@ -86,7 +87,8 @@ class Evidence:
         if own is not None:
             return self._measured_decode(subject, *own, fitted)
         seconds = fitted.seconds(subject.bytes_per_token, subject.layers)
-        spread = math.hypot(fitted.doubt(subject.bytes_per_token, subject.layers), ABOUT_THE_LINE)
+        unrest = statistics.median(_spread(one.decode) for one, _ in known)  # a machine this restless stays so
+        spread = math.hypot(fitted.doubt(subject.bytes_per_token, subject.layers), ABOUT_THE_LINE, unrest)
         least = ONE_RUN if len(known) == 1 else PREDICTED
         return _around(1 / seconds, max(least, NINE_IN_TEN * spread), _fit_reason(fitted, known, subject))
 
@@ -103,12 +105,12 @@ class Evidence:
         if own is not None:
             record, seconds = own
             reason = f"{1 / seconds:.0f} tokens/s over a prompt of {record.prompt} tokens{_when(record)}"
-            return self._own(record, seconds, record.prefill.low, record.prefill.seconds, record.prefill.high, reason)
+            return self._own(record, seconds, record.prefill, reason)
         if not known or subject.parameters < 1:
             return None
         paces = [math.log(2 * one.parameters / seconds) for one, seconds in known]
         pace = sum(paces) / len(paces)
-        doubts = [self._doubt(one, one.prefill.low, one.prefill.high) for one, _ in known]
+        doubts = [math.hypot(self._doubt(one, one.prefill), _spread(one.prefill)) for one, _ in known]
         apart = math.sqrt(sum((one - pace) ** 2 for one in paces) / max(1, len(paces) - 1))
         spread = max(apart, max(doubts))
         least = ONE_RUN if len(known) == 1 else PREDICTED_PREFILL
@@ -119,19 +121,16 @@ class Evidence:
         # The keys and values of a deeper or shallower context than the one it was measured at are read as well.
         at_depth = seconds + (subject.bytes_per_token - record.bytes_per_token) * fitted.seconds_per_byte
         at_depth = max(at_depth, seconds / 2)
-        timing = record.decode
         reason = f"{1 / seconds:.1f} tokens/s after {record.depth} tokens of context{_when(record)}"
-        return self._own(record, at_depth, timing.low, timing.seconds, timing.high, reason)
+        return self._own(record, at_depth, record.decode, reason)
 
-    def _own(
-        self, record: Record, seconds: float, low: float, median: float, high: float, reason: str
-    ) -> SpeedEstimate:
+    def _own(self, record: Record, seconds: float, timing: Timing, reason: str) -> SpeedEstimate:
         grade = self.grade(record)
         least = OWN_RUN
         if grade != "measured":
-            least = max(OWN_RUN, NINE_IN_TEN * self._doubt(record, low, high))
+            least = max(OWN_RUN, NINE_IN_TEN * self._doubt(record, timing))
             reason += f"; {self._difference(record)}"
-        slow, fast = max(1 + least, high / median), max(1 + least, median / low)
+        slow, fast = max(1 + least, timing.high / timing.seconds), max(1 + least, timing.seconds / timing.low)
         return SpeedEstimate(1 / (seconds * slow), fast / seconds, grade, reason)
 
     def _difference(self, record: Record) -> str:
@@ -139,9 +138,10 @@ class Evidence:
             return f"{record.cores_taken} cores were taken by others then, {self.cores_taken} are now"
         return f"with build {record.build}, now it is {self.build}"
 
-    def _doubt(self, record: Record, low: float, high: float) -> float:
-        """Standard deviation, as a share, with which a record tells what happens now."""
-        doubts = [ABOUT_THE_LINE, (high - low) / (high + low) / 0.6745]  # quartiles lie 0.6745 deviations out
+    def _doubt(self, record: Record, timing: Timing) -> float:
+        """Standard deviation, as a share, with which the median of a record tells what happens now."""
+        # The median of n runs varies by 1.25 / sqrt(n) of what one run does, if they vary as a normal distribution.
+        doubts = [ABOUT_THE_LINE, 1.25 * _spread(timing) / math.sqrt(min(max(timing.runs, 1), 1000))]
         if record.build != self.build:
             doubts.append(OTHER_BUILD)
         if record.cores_taken != self.cores_taken:
@@ -194,6 +194,11 @@ def _scaled(record: Record, phase: Phase, seconds: float, setting: str, chosen: 
     """`seconds` times what another value of a setting costs beside the chosen one, as both were tried."""
     base, tried = record.seconds_with(phase, setting, chosen), record.seconds_with(phase, setting, other)
     return seconds * tried / base if base is not None and tried is not None else None
+
+
+def _spread(timing: Timing) -> float:
+    """Standard deviation of one run, as a share: the quartiles of a normal distribution lie 0.6745 of it out."""
+    return (timing.high - timing.low) / (timing.high + timing.low) / 0.6745
 
 
 def _around(middle: float, width: float, reason: str) -> SpeedEstimate:

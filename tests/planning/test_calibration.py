@@ -106,6 +106,15 @@ def test_the_range_grows_with_the_distance_from_what_was_measured(make_record: M
     assert width(known.decode(subject(240e6))) < width(known.decode(subject(2750e6)))
 
 
+def test_a_restless_machine_is_predicted_with_a_wider_range(make_record: MakeRecord) -> None:
+    calm = [sized(make_record, 222e6), sized(make_record, 1258e6)]
+    restless = [replace(one, decode=Timing(at, at * 0.8, at * 1.2, 9)) for one in calm for at in (one.decode.seconds,)]
+    speeds = [evidenced(records).decode(subject()) for records in (calm, restless)]
+    assert width(speeds[1]) > 1.5 * width(speeds[0])
+    middles = [midpoint(speed) for speed in speeds if speed is not None]
+    assert middles[1] == pytest.approx(middles[0], rel=0.03), "but not by much otherwise"
+
+
 def test_runs_of_another_build_count_with_a_wider_range(make_record: MakeRecord) -> None:
     runs = [sized(make_record, 222e6), sized(make_record, 1258e6)]
     now, later = evidenced(runs), evidenced(runs, build="0.4.0-1234567890")
