@@ -7,13 +7,14 @@ what has happened since boot do not count. When patience has run out it goes on 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..monitor.cores import CoresTaken, affinity
 from ..monitor.files import ROOT, read_text
 from ..monitor.heat import hottest
-from ..monitor.load import by_others, own_pids, read_work
 from ..monitor.throttle import read_throttle
 from .report import Conditions
 
@@ -26,7 +27,8 @@ _BETWEEN_SECONDS = 0.8  # looks while it waits
 class Gate:
     """Lets a repetition begin when the machine is ready. One gate a benchmark: its patience is for all of it.
 
-    `told` is called with what it waits for. `clock` and `wait` are those of `time`, unless a test brings its own.
+    `told` is called with what it waits for. `cpus` are the cores that count, by default those this process may use.
+    `clock`, `wait` and `own`, the processor time of this process, are those of `time`, unless a test brings its own.
     """
 
     def __init__(
@@ -34,22 +36,25 @@ class Gate:
         patience: float = 60.0,
         *,
         root: Path = ROOT,
+        cpus: frozenset[int] | None = None,
         told: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
+        own: Callable[[], float] = time.process_time,
     ) -> None:
         self.patience = patience  # seconds that are left
         self.told = told
-        self._root, self._clock, self._wait = root, clock, wait
+        self._root, self._clock, self._wait, self._own = root, clock, wait, own
+        self._cpus = affinity() if cpus is None else cpus
         model = read_text(root, "/proc/device-tree/model") or ""
         self._hottest = HOTTEST_PI if "Raspberry Pi" in model else HOTTEST
 
-    def enter(self, *children: int | None) -> Conditions:
-        """Wait until the machine is ready or patience has run out. The work of `children` is our own."""
+    def enter(self) -> Conditions:
+        """Wait until the machine is ready or patience has run out."""
         begun = self._clock()
         waited, first = 0.0, ""
         while True:
-            conditions = self._look(children)
+            conditions = self._look()
             if conditions.ready or waited >= self.patience:
                 break
             first = first or conditions.reason
@@ -66,13 +71,14 @@ class Gate:
             reason=conditions.reason or first,
         )
 
-    def _look(self, children: tuple[int | None, ...]) -> Conditions:
-        pids = own_pids(*children)
-        before = read_work(pids, self._root)
-        if before is not None:
-            self._wait(_LOOK_SECONDS)
-        after = read_work(pids, self._root)
-        load = by_others(before, after) if before is not None and after is not None else None
+    def _load_per_core(self) -> float | None:
+        meter = CoresTaken(self._root, cpus=self._cpus, own=self._own, clock=self._clock)
+        self._wait(_LOOK_SECONDS)
+        taken = meter.read()
+        return None if taken is None else taken / (len(self._cpus) if self._cpus else os.cpu_count() or 1)
+
+    def _look(self) -> Conditions:
+        load = self._load_per_core()
         zone, throttle = hottest(self._root), read_throttle(self._root)
         reasons: list[str] = []
         if zone is not None and zone.celsius >= self._hottest:
