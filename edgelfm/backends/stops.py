@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 SPACING = 256
 #: Checkpoints nearer than this gain less than the interruption of the prefill costs.
 NEAREST = 32
-#: The last stop is before the last token, for another answer to the same prompt. It costs a step of its own, which a
-#: turn of a few words does not repay.
-NEAREST_TO_END = 16
 
 
 def stops(prompt: Sequence[int], start: int, ends_message: Callable[[int], bool]) -> list[int]:
     """Lengths in tokens at which a prefill from `start` on should pause. The last is the length of the prompt.
 
     A message ends where the model itself would end one. The first end is that of the system prompt, with which other
-    conversations begin; the last is where the newest message can be exchanged for another.
+    conversations begin; the last is where the newest message can be exchanged for another. The last token is always
+    evaluated alone, as it is when the same prompt comes again: in a batch it would be rounded in another way, and the
+    same question could get two answers at temperature 0.
     """
     last = len(prompt) - 1
-    ends = [i + 1 for i in range(start, last) if ends_message(prompt[i])]
+    ends = [i + 1 for i in range(start, last - 1) if ends_message(prompt[i])]
     wanted: list[int] = []
     at = start
     for number, end in enumerate(ends):
@@ -31,6 +30,4 @@ def stops(prompt: Sequence[int], start: int, ends_message: Callable[[int], bool]
             wanted.append(end)
             at = end
     wanted += range(at + SPACING, last - NEAREST, SPACING)
-    if last - max([start, *wanted]) >= NEAREST_TO_END:
-        wanted.append(last)
-    return [*wanted, len(prompt)]
+    return [*wanted, last, len(prompt)] if last > start else [len(prompt)]

@@ -286,8 +286,8 @@ class TokenwiseSession(ABC):
         """Evaluate what the state lacks of `prompt`, with checkpoints on the way. False if it was broken off."""
         states = self._states
         states.mark()
-        start, whole = len(states.tokens), [len(prompt)]
-        for end in whole if states.runtime.cuttable else stops(prompt, start, self._ends_generation):
+        ends = stops(prompt, len(states.tokens), self._ends_generation)
+        for end in ends[-2:] if states.runtime.cuttable else ends:
             while len(states.tokens) < end:
                 if cancel.is_set() or self._closed:
                     return False
