@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, chat, demo, doctor, models, plan, profiles, pull
+from . import bench, chat, demo, doctor, models, plan, profiles, pull, tune
 from .failures import MISUSED, report
 from .output import decorated
 
@@ -27,6 +27,7 @@ _VERBS = (
     ("chat", chat.chat),
     ("demo", demo.demo),
     ("bench", bench.bench),
+    ("tune", tune.tune),
     ("models", models.models),
     ("profiles", profiles.profiles),
 )

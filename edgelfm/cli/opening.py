@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +20,22 @@ def open_model(name: str | None, **wishes: Any) -> Model:
     from ..models import store
     from ..planning import require
 
-    offline = wishes.get("offline")
+    tune, offline = wishes.pop("tune", True), wishes.get("offline")
     with working("Planning"):
         candidate = require(edgelfm.plan(name, **wishes))
     progress = sys.stderr.isatty()
     store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
-    with working(f"Loading {candidate.model.name} {candidate.quantization}"):
-        return edgelfm.load(name, progress=False, **wishes)
+    called = f"{candidate.model.name} {candidate.quantization}"
+    with working(f"Loading {called}") as say:
+        told = (lambda now: say(f"Measuring this machine for {called}, once ({now.phase})")) if tune else False
+        return edgelfm.load(name, progress=False, tune=told, **wishes)
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """A spinner on stderr while the block runs; nothing where stderr is not a terminal."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr while the block runs; nothing where stderr is not a terminal. Gives a way to say more."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda more: None
         return
-    with side().status(what, spinner="dots"):
-        yield
+    with side().status(what, spinner="dots") as spinner:
+        yield spinner.update
