@@ -212,3 +212,15 @@ class TestAsync:
 
         with pytest.raises(RequestError):
             asyncio.run(lfm.aio.chat("Hi", temperature=-1))
+
+
+def test_a_question_asked_once_leaves_no_state_behind(lfm: edgelfm.Model) -> None:
+    """Only conversations are come back to. Memory must not grow with every question."""
+    lfm._session.forget()
+    for question in ("Tell me a story about a fox.", "What is a very large number called?", "Where do rivers end?"):
+        lfm.chat(question + " Say all you know about it, and say it well." * 3, temperature=0, max_tokens=2)
+    assert lfm._session.kept().parked == ()
+    talk = lfm.conversation()
+    talk.send("Tell me another story. Let it be about the sea and a boy who never saw it." * 2, max_tokens=2)
+    lfm.chat("And now something else." * 12, max_tokens=2)
+    assert len(lfm._session.kept().parked) == 1

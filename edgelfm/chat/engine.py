@@ -122,7 +122,10 @@ class Engine:
         return prompts[turns[enough]]
 
     def start(self, prompt: Prompt, options: Options, on_end: Callable[[Written], None] | None = None) -> Stream:
-        """Begin to generate. Nothing is computed before the stream is read."""
+        """Begin to generate. Nothing is computed before the stream is read.
+
+        Whoever wants to know what was written, as a conversation does, will come back to it; so its state is kept.
+        """
         cancel = Cancel()
         tokens = self.session.generate(
             prompt.ids,
@@ -132,6 +135,7 @@ class Engine:
             seed=options.seed,
             logit_bias=token_biases(options.logit_bias, self.session.tokenize),
             logprobs=options.logprobs,
+            keep=on_end is not None,
             cancel=cancel,
         )
         return Stream(
