@@ -75,7 +75,7 @@ class Gate:
         meter = CoresTaken(self._root, cpus=self._cpus, own=self._own, clock=self._clock)
         self._wait(_LOOK_SECONDS)
         taken = meter.read()
-        return None if taken is None else taken / (len(self._cpus) if self._cpus else os.cpu_count() or 1)
+        return None if taken is None else min(1.0, taken / (len(self._cpus) if self._cpus else os.cpu_count() or 1))
 
     def _look(self) -> Conditions:
         load = self._load_per_core()

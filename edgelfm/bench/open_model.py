@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..backends.base import Session
 from ..errors import RequestError
 from ..hardware.host import Host
-from .keep import keep
 from .limits import main_memory
 from .own import OwnRunner, sha256_of
 from .progress import Show
@@ -46,7 +45,6 @@ def bench(
         progress=progress,
         notes=[_NOTE],
     )
-    keep(report.results[0], candidate, host)  # why it may not be kept is of no interest to who wanted figures
     return replace(report, interleaved=False)
 
 

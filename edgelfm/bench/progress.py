@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,7 @@ from ..units import format_seconds
 
 _BETWEEN_LINES = 10.0  # seconds
 _NO_COLUMNS = 72  # width of a terminal that does not say
-_WIDEST = 46  # characters of the description, so that 80 columns hold a bar too
+_WIDEST, _LEFT = 46, 18  # characters of the description and of the time left, so that 80 columns hold a bar too
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class Forecast:
     """How long the rest will take, from how long the same things took before.
 
     A thing is a runtime and what it is asked. One that has not been done yet is taken to last as long as the same
-    question did elsewhere, or else as all that is known so far do on average.
+    question did elsewhere, or else as all that is known so far do on average. `planned` are seconds of things that take
+    as long as they are told to.
     """
 
-    def __init__(self, things: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, things: Sequence[tuple[str, str]], planned: Mapping[str, float] | None = None) -> None:
         self._left = list(things)
+        self._planned = dict(planned or {})
         self._seconds: dict[tuple[str, str], float] = {}
 
     def done(self, thing: tuple[str, str], seconds: float) -> None:
@@ -69,7 +71,7 @@ class Forecast:
         return sum(self._expected(thing, mean) for thing in self._left)
 
     def _expected(self, thing: tuple[str, str], mean: float) -> float:
-        if (known := self._seconds.get(thing)) is not None:
+        if (known := self._seconds.get(thing, self._planned.get(thing[1]))) is not None:
             return known
         same = [seconds for (_, asked), seconds in self._seconds.items() if asked == thing[1]]
         return sum(same) / len(same) if same else mean
@@ -82,6 +84,7 @@ class Meter:
         self._now = Benching(0, total, "", None)
         self._show = show if callable(show) else None
         self._lined = 0.0
+        self._width = 0  # of the description
         self._bar: Any = None
         if show is True and (_is_notebook() or sys.stderr.isatty()):
             self._bar = _bar(total)
@@ -92,12 +95,14 @@ class Meter:
         self._now = Benching(done, total, what, seconds_left)
         if self._show is not None:
             self._show(self._now)
-        left = f"about {format_seconds(round(seconds_left))} left" if seconds_left is not None else ""
+        left = f"about {_rough(seconds_left)} left" if seconds_left is not None else ""
         if self._bar is not None:
             self._bar.total = total
             self._bar.n = done
-            self._bar.set_description_str(what if len(what) <= _WIDEST else what[: _WIDEST - 1] + "…", refresh=False)
-            self._bar.set_postfix_str(left, refresh=False)
+            self._width = max(self._width, min(len(what), _WIDEST))  # so that the bar stays where it is
+            shown = what if len(what) <= _WIDEST else what[: _WIDEST - 1] + "…"
+            self._bar.set_description_str(shown.ljust(self._width), refresh=False)
+            self._bar.unit = left.rjust(_LEFT)
             self._bar.refresh()
         elif self._lines and time.monotonic() - self._lined >= _BETWEEN_LINES:
             self._lined = time.monotonic()
@@ -117,6 +122,10 @@ class Meter:
             self._bar.close()
 
 
+def _rough(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 59.5 else format_seconds(seconds)
+
+
 def _bar(total: int) -> Any:
     import os
     import warnings
@@ -130,7 +139,7 @@ def _bar(total: int) -> Any:
         columns = 0  # a notebook, or a serial console that does not say
     unicode = (getattr(sys.stderr, "encoding", None) or "").lower().startswith("utf")
     return tqdm(
-        total=total, bar_format="{desc} {bar} {postfix}", leave=False, file=sys.stderr, colour="cyan",
+        total=total, bar_format="{desc} {bar} {unit}", leave=False, file=sys.stderr, colour="cyan",
         ascii=" ╸━" if unicode else " -",
         ncols=_NO_COLUMNS if columns == 0 and not _is_notebook() else None, dynamic_ncols=columns > 0,
     )  # fmt: skip

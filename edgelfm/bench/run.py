@@ -6,6 +6,7 @@ first. A runtime that fails is reported with its reason and the others go on. Ct
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,7 @@ class _Run:
         if settings.sustained:
             things += [(runner.name, "sustained") for runner in runners]
         self.total, self.count = len(things), 0
-        self.forecast = Forecast(things)
+        self.forecast = Forecast(things, {"sustained": settings.sustained})
         self.gate.told = lambda reason: meter.note(f"waiting: {reason}")
 
     def round(self, number: int) -> None:
@@ -180,7 +181,7 @@ def run(
     """Measure all `runners` in turns.
 
     `bandwidth` measures the read bandwidth of main memory in bytes per second; it is asked before every round, when no
-    model is loaded, and the best answer counts. Ctrl-C ends the run and gives the report of what was measured until
+    model is loaded, and the median counts. Ctrl-C ends the run and gives the report of what was measured until
     then, `interrupted`. Raises nothing for a runner that fails: its `Result.failure` says why.
     """
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -199,16 +200,16 @@ def run(
                 work.sustain()
         except KeyboardInterrupt:
             interrupted = True
-    best = max(speeds, default=None)
+    middle = statistics.median(speeds) if speeds else None  # the best may be an echo of the processor's cache
     return BenchReport(
         edgelfm=_version(),
         started_at=started_at,
         command=command,
         seconds=time.perf_counter() - begun,
         host=host,
-        bandwidth_bytes_per_second=best,
+        bandwidth_bytes_per_second=middle,
         interleaved=True,
-        results=tuple(_result(entrant, best) for entrant in work.entrants),
+        results=tuple(_result(entrant, middle) for entrant in work.entrants),
         interrupted=interrupted,
         notes=tuple(notes),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -106,33 +106,26 @@ def bench(
         return
     if model and len(model) > 1:
         raise typer.BadParameter(f"one model at a time, not {len(model)}")
-    import edgelfm
-
     from ..bench import read_settings
-    from ..models import store
-    from ..planning import require
     from ..units import round_up
-    from .opening import working
 
     settings = read_settings(
         quick=quick, prompt=prompt, tokens=tokens, depths=depth, repetitions=repetitions, sustained=sustained,
         patience=patience,
     )  # fmt: skip
     _require_folders(json if json != "-" else None, markdown, html)
-    with working("Planning"):
-        plan = edgelfm.plan(
-            model[0] if model else None,
-            context=max(context or 0, round_up(settings.context, _CONTEXT_STEP)),
-            quantization=quantization,
-            backend=backend,
-            memory=memory,
-            profile=profile,
-            offline=offline or None,
-        )
-        one = require(plan)
-    store.fetch(one.artifact, license=one.model.license, offline=offline or None, progress=sys.stderr.isatty())
+    plan = _plan(
+        model[0] if model else None,
+        context=max(context or 0, round_up(settings.context, _CONTEXT_STEP)),
+        quantization=quantization,
+        backend=backend,
+        memory=memory,
+        profile=profile,
+        offline=offline or None,
+    )
     report = _run(plan, settings, peers)
     if json != "-":
+        side().print()
         screen().print(report)  # first, so that a full disk costs a file and not the figures
     _keep(report, json, markdown, html)
     if report.interrupted:
@@ -141,9 +134,27 @@ def bench(
         raise typer.Exit(1)
 
 
+def _plan(name: str | None, **wishes: Any) -> Plan:
+    """What `edgelfm.load` would open, with the settings it would find: a first use is measured before it counts."""
+    import edgelfm
+
+    from ..models import store
+    from ..planning import require
+    from ..tuning.adopting import known
+    from .opening import open_model, working
+
+    with working("Planning"):
+        plan = edgelfm.plan(name, **wishes)
+        one = require(plan)
+    if not known(plan, one):
+        with open_model(name, **wishes) as lfm:
+            return lfm.plan
+    store.fetch(one.artifact, license=one.model.license, offline=wishes["offline"], progress=sys.stderr.isatty())
+    return plan
+
+
 def _run(plan: Plan, settings: Settings, with_peers: bool) -> BenchReport:
     from ..bench import run
-    from ..bench.keep import keep
     from ..bench.limits import main_memory
     from ..bench.own import child
     from ..models import store
@@ -163,7 +174,7 @@ def _run(plan: Plan, settings: Settings, with_peers: bool) -> BenchReport:
         f"{_counted(settings.repetitions, 'repetition')} of everything. Ctrl-C shows what is done so far.",
         style="dim",
     )
-    report = run(
+    return run(
         runners,
         settings,
         host=plan.host,
@@ -172,8 +183,6 @@ def _run(plan: Plan, settings: Settings, with_peers: bool) -> BenchReport:
         progress=True,
         notes=notes,
     )
-    keep(report.results[0], one, plan.host)  # so that later plans know; why it may not be kept matters to nobody here
-    return report
 
 
 def _peers(plan: Plan) -> Peers:
