@@ -34,6 +34,7 @@ from .messages import Message
 _CONTINUATIONS = ("a", " the", "\n\nWhy?", "1", ".")
 _QUIET_SECONDS = 1.0  # a bar for less only flickers
 _BETWEEN_LOOKS = 0.2  # seconds
+_UNKNOWN_TERMINAL = (72, 24)  # columns and rows of one that does not say
 _UNUSED_DAYS = 30.0
 
 
@@ -175,13 +176,18 @@ def _evaluate(session: Session, ids: list[int], progress: bool) -> None:
 @contextlib.contextmanager
 def _bar(total: int, wanted: bool) -> Iterator[Any]:
     """A bar of tokens that appears after a second; None where nobody would see one."""
-    if not wanted or not ("ipykernel" in sys.modules or sys.stderr.isatty()):
+    notebook = "ipykernel" in sys.modules
+    if not wanted or not (notebook or sys.stderr.isatty()):
         yield None
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm remarks that ipywidgets is missing, and falls back to text by itself
         from tqdm.auto import tqdm
+    columns = 0 if notebook else os.get_terminal_size(sys.stderr.fileno()).columns
+    known = notebook or columns > 0  # tqdm takes a console that does not say for one of no size, and shows nothing
+    width, height = (None, None) if known else _UNKNOWN_TERMINAL
     with tqdm(
-        total=total, unit=" tokens", desc="evaluating", delay=_QUIET_SECONDS, file=sys.stderr, leave=False
-    ) as bar:
+        total=total, unit=" tokens", desc="evaluating", delay=_QUIET_SECONDS, file=sys.stderr, leave=False,
+        ncols=width, nrows=height, dynamic_ncols=columns > 0,
+    ) as bar:  # fmt: skip
         yield bar
