@@ -151,7 +151,7 @@ class Conversation:
             said = [index for index, node in enumerate(path) if node.message.role == "user"]
             if not isinstance(turns, int) or isinstance(turns, bool) or not -len(said) <= turns <= len(said):
                 raise RequestError(
-                    f"there are {len(said)} turns, not {turns!r}", hint=f"fork(at) takes {-len(said)} to {len(said)}"
+                    f"there are {len(said)} turns, not {turns!r}", hint=f"fork(turns) takes {-len(said)} to {len(said)}"
                 )
             path = path[: [*said, len(path)][turns if turns >= 0 else turns + len(said)]]
         other = Conversation(self._engine, overflow=self._overflow, tree=Tree.of(node.message for node in path))
