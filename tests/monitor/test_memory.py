@@ -1,0 +1,38 @@
+"""Memory of a process, as /proc tells it and as this very process has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgelfm.monitor.memory import ProcessMemory, parse_status, read_process
+
+MIB = 1024**2
+
+
+def test_what_was_swapped_out_still_counts() -> None:
+    told = parse_status("Name:\tpython\nVmHWM:\t  3000 kB\nVmRSS:\t  2000 kB\nVmSwap:\t   500 kB\n")
+    assert told == ProcessMemory(2000 * 1024, 500 * 1024, 3000 * 1024)
+    assert told.footprint == 2500 * 1024
+
+
+def test_a_process_that_has_ended_has_none(tree: Callable[..., Path]) -> None:
+    assert parse_status("Name:\tpython\nState:\tZ (zombie)\n") is None
+    assert read_process(1, tree({})) is None
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert read_process(child.pid) is None
+
+
+def test_this_process_grows_by_what_it_takes() -> None:
+    before = read_process(os.getpid())
+    assert before is not None
+    held = bytearray(os.urandom(1)) * (64 * MIB)
+    after = read_process(os.getpid())
+    assert after is not None
+    assert after.resident - before.resident == pytest.approx(len(held), rel=0.1)
