@@ -188,11 +188,13 @@ def _run(plan: Plan, settings: Settings, with_peers: bool) -> BenchReport:
 def _peers(plan: Plan) -> Peers:
     from ..bench import peers
     from ..models import store
+    from .opening import working
 
     assert plan.chosen is not None
     files = store.find(plan.chosen.artifact)
     assert files is not None
-    return peers.find(plan.chosen, files, plan.chosen.settings.context.value)
+    with working("Looking for other runtimes and preparing the weights for them"):
+        return peers.find(plan.chosen, files, plan.chosen.settings.context.value)
 
 
 def _keep(report: BenchReport, json: str | None, markdown: Path | None, html: Path | None) -> None:
