@@ -1,10 +1,11 @@
 """Does `tune` find the best? An exhaustive grid against what it chose, on a quiet machine and with one core kept busy.
 
-    python scripts/bench_tuning.py [--rounds 3] [--seconds 12] [--model starter --model PATH] [--json]
+    python scripts/bench_tuning.py [--rounds 2] [--seconds 12] [--model starter --model PATH] [--json]
 
-The grid is threads x flash attention x micro-batch, measured in interleaved rounds in the same minutes as the tuning,
-and medians are compared: 1.00 is the best of the grid. The bar is 0.97 for decode and for prefill. Decode is that of 16
-tokens after the prompt; flash attention is one choice for both phases, so both can be short of their own best.
+The grid is threads x flash attention x micro-batch, measured in interleaved rounds. Of a dozen noisy medians the best
+is partly luck, so it then meets what was chosen in a duel of its own, turn by turn, and the medians of that are
+compared: 1.00 is as fast as the best of the grid. The bar is 0.97 for decode and for prefill. Decode is that of 16
+tokens after the prompt. Flash attention is one choice for both phases, so one of them may have to do without its best.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import environ
@@ -22,16 +23,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the other scripts
+from make_shapes import shapes_folder
 
 import edgelfm
 from edgelfm.backends.llama_cpp.rig import Layout, Rig, rig
 from edgelfm.tuning import space
 from edgelfm.tuning.tune import tune
-from scripts.make_shapes import shapes_folder
 
 BAR = 0.97
 WRITTEN = 16  # tokens
+DUELS = 5
+
+Point = tuple[int, Layout]  # threads, and the rest
+Measure = Callable[[Rig, Point, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,38 @@ def beside(condition: str) -> Iterator[None]:
         child.wait()
 
 
-def measure(bench: Rig, threads: int, layout: Layout, prompt: int) -> tuple[float, float]:
-    """Seconds per token of prefill and decode."""
-    read = bench.prefill(prompt, layout, threads=threads) / prompt
-    return read, bench.decode(WRITTEN, layout, threads=threads, depth=prompt) / WRITTEN
+def read(bench: Rig, point: Point, prompt: int) -> float:
+    """Seconds per token of a prompt."""
+    threads, layout = point
+    return bench.prefill(prompt, layout, threads=threads) / prompt
+
+
+def write(bench: Rig, point: Point, prompt: int) -> float:
+    """Seconds per token after a prompt."""
+    threads, layout = point
+    return bench.decode(WRITTEN, layout, threads=threads, depth=prompt) / WRITTEN
+
+
+def best(measure: Measure, bench: Rig, grid: Sequence[Point], prompt: int, rounds: int, bar: Any) -> Point:
+    """The point of the grid with the least median."""
+    taken: dict[Point, list[float]] = {point: [] for point in grid}
+    for number in range(rounds):
+        for point in grid if number % 2 == 0 else reversed(grid):
+            taken[point].append(measure(bench, point, prompt))
+            bar.update(0.5)
+    return min(grid, key=lambda point: median(taken[point]))
+
+
+def duel(measure: Measure, bench: Rig, one: Point, other: Point, prompt: int) -> tuple[float, float]:
+    """Medians of two points in tokens per second, measured in turns."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    if one == other:  # it would meet itself
+        seconds = median(measure(bench, one, prompt) for _ in range(DUELS))
+        return 1 / seconds, 1 / seconds
+    for _ in range(DUELS):
+        for point, samples in zip((one, other), taken, strict=True):
+            samples.append(measure(bench, point, prompt))
+    return 1 / median(taken[0]), 1 / median(taken[1])
 
 
 def outcome(name: str, condition: str, rounds: int, seconds: float, prompt: int, bar: Any) -> Outcome:
@@ -86,66 +118,51 @@ def outcome(name: str, condition: str, rounds: int, seconds: float, prompt: int,
         layouts = [Layout(flash, size) for flash in (True, False) for size in space.MICRO_BATCHES if size <= prompt]
         counts = space.threads_to_try(lfm.plan, lfm.candidate, prefill=True)
         grid = [(threads, layout) for threads in counts for layout in layouts]
-        read: dict[tuple[int, Layout], list[float]] = {point: [] for point in grid}
-        written: dict[tuple[int, Layout], list[float]] = {point: [] for point in grid}
+        layout = Layout(one.flash_attention, min(one.micro_batch, prompt))
         with rig(lfm._session, room=prompt, longest=WRITTEN + 1) as bench:
-            for number in range(rounds):
-                for point in grid if number % 2 == 0 else reversed(grid):
-                    prefill, decode = measure(bench, *point, prompt)
-                    read[point].append(prefill)
-                    written[point].append(decode)
-                    bar.update(1)
-        title = f"{lfm.entry.name} {lfm.candidate.quantization}"
-    layout = Layout(one.flash_attention, min(one.micro_batch, prompt))
-    best_read = min(grid, key=lambda point: median(read[point]))
-    best_written = min(grid, key=lambda point: median(written[point]))
-    chosen = {name: getattr(one, name) for name in ("threads", "threads_prefill", "flash_attention", "micro_batch")}
-    # What does not depend on the micro-batch is told by all of them: decode of the chosen threads and attention.
-    own = [taken for (threads, at), all_ in written.items() for taken in all_
-           if threads == one.threads and at.flash_attention == one.flash_attention]  # fmt: skip
-    pooled: dict[tuple[int, bool], list[float]] = {}
-    for (threads, at), all_ in written.items():
-        pooled.setdefault((threads, at.flash_attention), []).extend(all_)
-    return Outcome(
-        model=title, condition=condition, tune_seconds=tuned.seconds, cores_taken=one.cores_taken, chosen=chosen,
-        decode=1 / median(own), decode_best=1 / min(median(all_) for all_ in pooled.values()),
-        decode_best_at=_told(best_written), prefill=1 / median(read[one.threads_prefill, layout]),
-        prefill_best=1 / median(read[best_read]), prefill_best_at=_told(best_read),
-    )  # fmt: skip
+            best_read = best(read, bench, grid, prompt, rounds, bar)
+            best_written = best(write, bench, grid, prompt, rounds, bar)
+            prefill, prefill_best = duel(read, bench, (one.threads_prefill, layout), best_read, prompt)
+            decode, decode_best = duel(write, bench, (one.threads, layout), best_written, prompt)
+        chosen = {name: getattr(one, name) for name in ("threads", "threads_prefill", "flash_attention", "micro_batch")}
+        return Outcome(
+            model=f"{lfm.entry.name} {lfm.candidate.quantization}", condition=condition, tune_seconds=tuned.seconds,
+            cores_taken=one.cores_taken, chosen=chosen, decode=decode, decode_best=decode_best,
+            decode_best_at=_told(best_written), prefill=prefill, prefill_best=prefill_best,
+            prefill_best_at=_told(best_read),
+        )  # fmt: skip
 
 
-def _told(point: tuple[int, Layout]) -> str:
+def _told(point: Point) -> str:
     threads, layout = point
-    return f"{threads} threads, flash {'on' if layout.flash_attention else 'off'}, {layout.micro_batch}"
+    return f"{threads} thr, {'fa' if layout.flash_attention else 'no fa'}, {layout.micro_batch}"
 
 
 def show(outcomes: list[Outcome]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "condition", "tuned in", "phase", "chosen", "tokens/s", "best of grid", "at", "share")
+    table = Table("model", "condition", "", "chosen", "tokens/s", "best of grid", "tokens/s", "share")
     for one in outcomes:
-        flash = "on" if one.chosen["flash_attention"] else "off"
+        layout = Layout(one.chosen["flash_attention"], one.chosen["micro_batch"])
+        written, read = _told((one.chosen["threads"], layout)), _told((one.chosen["threads_prefill"], layout))
         rows = (
-            ("decode", f"{one.chosen['threads']} threads, flash {flash}", one.decode, one.decode_best,
-             one.decode_best_at, one.decode_share),
-            ("prefill", f"{one.chosen['threads_prefill']} threads, flash {flash}, {one.chosen['micro_batch']}",
-             one.prefill, one.prefill_best, one.prefill_best_at, one.prefill_share),
-        )  # fmt: skip
-        for phase, chosen, speed, best, at, share in rows:
+            ("decode", written, one.decode, one.decode_best_at, one.decode_best, one.decode_share),
+            ("prefill", read, one.prefill, one.prefill_best_at, one.prefill_best, one.prefill_share),
+        )
+        for phase, chosen, speed, at, most, share in rows:
             style = "green" if share >= BAR else "red"
             table.add_row(
-                one.model, one.condition, f"{one.tune_seconds:.1f} s", phase, chosen, f"{speed:.1f}", f"{best:.1f}",
-                at, f"[{style}]{share:.3f}[/]",
-            )  # fmt: skip
-    Console().print(table)
+                one.model, one.condition, phase, chosen, f"{speed:.1f}", at, f"{most:.1f}", f"[{style}]{share:.3f}[/]"
+            )
+    Console(width=None if sys.stdout.isatty() else 130).print(table)
 
 
 def main() -> None:
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=12.0, help="that tune may take")
     parser.add_argument("--prompt", type=int, default=256, help="tokens of the prompts in the grid")
     parser.add_argument("--model", action="append", help="may be given several times; the starter and the 350M shape")
