@@ -217,5 +217,11 @@ def _runs(known: Sequence[tuple[Record, float]]) -> str:
 
 def _when(record: Record) -> str:
     day = record.measured_at[:10]
-    taken = f", {record.cores_taken} cores taken by others" if record.cores_taken else ""
-    return (f" on {day}" if day else "") + taken
+    return (f" on {day}" if day else "") + while_taken(record)
+
+
+def while_taken(record: Record) -> str:
+    """What else the machine did while it was measured, in words to go on with; nothing on a quiet one."""
+    if not record.cores_taken:
+        return ""
+    return f", while other programs took {record.cores_taken} core{'s' if record.cores_taken > 1 else ''}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..decision import Decision
-from .calibration import Evidence, Subject
+from .calibration import Evidence, Subject, while_taken
 from .plan import Request
 from .records import Phase, Record
 
@@ -32,7 +32,8 @@ def threads(
     count = record.threads_prefill if prefill else record.threads
     if bound is not None and count > bound.value:
         return bound
-    figures = _figures(_tried(record, phase, setting), str(count), "with {} threads", "with {}")
+    first = "with {} thread" if count == 1 else "with {} threads"
+    figures = _figures(_tried(record, phase, setting), str(count), first, "with {}")
     return _decision(evidence, subject, record, count, figures)
 
 
@@ -98,7 +99,4 @@ def _decision(evidence: Evidence, subject: Subject, record: Record, value: Value
     if record is not evidence.same(subject):
         network = record.model.rpartition("-")[0] or record.model
         whose, grade = f" for {network} in {record.quantization}", "calibrated"
-    reason = f"best{whose} here: {figures}"
-    if record.cores_taken:
-        reason += f", with {record.cores_taken} cores taken by others"
-    return Decision(value, reason, grade)
+    return Decision(value, f"best{whose} here: {figures}{while_taken(record)}", grade)

@@ -133,7 +133,7 @@ def test_the_run_with_as_many_cores_taken_as_now_is_believed(make_record: MakeRe
     assert speed is not None
     assert midpoint(speed) == pytest.approx(50, rel=0.01)
     assert speed.grade == "measured"
-    assert "1 cores taken by others" in speed.reason
+    assert "while other programs took 1 core" in speed.reason
 
 
 def test_a_run_beside_other_programs_tells_little_of_a_quiet_machine(make_record: MakeRecord) -> None:
