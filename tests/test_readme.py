@@ -22,6 +22,18 @@ def test_the_python_example_runs_and_prints_what_is_shown() -> None:
     assert re.fullmatch(r"\d+ tokens · .* tokens/s · first token after .* cached\) · context \d+/\d+.*", printed[-1])
 
 
+def test_going_back_works_as_shown(tmp_path: Path) -> None:
+    _, shown = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    before = 'import edgelfm\nlfm = edgelfm.load("starter")\n'
+    after = 'print(talk)\nprint(edgelfm.resume("talk.json", lfm).messages == talk.messages)'
+    code = before + shown + after
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "1 turn, 2 branches" in done.stdout
+    assert "tomatoes" in done.stdout
+    assert done.stdout.endswith("True\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"talk.json", "talk.state"}
+
+
 def test_the_tables_are_current() -> None:
     spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "scripts" / "readme_tables.py")
     script = importlib.util.module_from_spec(spec)
