@@ -62,6 +62,7 @@ class Samples:
 
     model: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    evaluated: dict[str, int] = field(default_factory=dict)  # tokens of the prompt that were not in the state
 
     def add(self, name: str, value: float) -> None:
         self.seconds.setdefault(name, []).append(value)
@@ -83,12 +84,10 @@ class Samples:
     def going_back(self, what: str) -> Row:
         """Time to the first token against that of the whole prompt, and llama-cpp-python's."""
         ratio = self.ratio(what, "begin")
-        against = (
-            f"all of it {self.median('begin') * 1e3:.0f} ms, llama-cpp-python {self.median(f'their {what}'):.2f} s"
-        )
+        against = f"all {self.evaluated['begin']:,} {self.median('begin') * 1e3:.0f} ms, llama-cpp-python {self.median(f'their {what}'):.2f} s"
         return Row(
             self.model,
-            f"{what}, first token",
+            f"{what}, {self.evaluated[what]} tokens new",
             f"{self.median(what) * 1e3:.0f} ms",
             against,
             ratio,
@@ -181,7 +180,9 @@ class Bench:
             ("fork", "talk_fork", {"question": other}),
             ("back from the fork", "talk_go_on", {"question": further}),
         ):
-            self.samples.add(what, self.own.ask(question, **given))
+            found = self.own.ask(question, **given)
+            self.samples.add(what, found["seconds"])
+            self.samples.evaluated[what] = found["new"]
         self.step()
         answered = [*messages, {"role": "user", "content": edited}, {"role": "assistant", "content": "Yes."}]
         for what, before, question in (

@@ -71,25 +71,25 @@ class Edgelfm:
             "after_text": ended - first,
         }
 
-    def talk_begin(self, messages: Messages, question: str) -> float:
+    def talk_begin(self, messages: Messages, question: str) -> dict[str, float]:
         """Time to the first token of a conversation that nobody has seen, and the rest of that answer untimed."""
         system, *history = messages
         self.talk = self.lfm.conversation(system=system["content"], messages=history)
         return self._first_token(lambda: self.talk.stream(question, max_tokens=16, **self.greedy))
 
-    def talk_regenerate(self) -> float:
+    def talk_regenerate(self) -> dict[str, float]:
         """Another answer to the last question."""
         return self._first_token(lambda: self.talk.regenerate_stream(max_tokens=4, **self.greedy))
 
-    def talk_edit(self, question: str) -> float:
+    def talk_edit(self, question: str) -> dict[str, float]:
         """Another last question."""
         return self._first_token(lambda: self.talk.edit_stream(-1, question, max_tokens=4, **self.greedy))
 
-    def talk_fork(self, question: str) -> float:
+    def talk_fork(self, question: str) -> dict[str, float]:
         """Go on in a copy of the conversation, which stays as it is."""
         return self._first_token(lambda: self.talk.fork().stream(question, max_tokens=4, **self.greedy))
 
-    def talk_go_on(self, question: str) -> float:
+    def talk_go_on(self, question: str) -> dict[str, float]:
         """Go on in the conversation itself."""
         return self._first_token(lambda: self.talk.stream(question, max_tokens=4, **self.greedy))
 
@@ -120,11 +120,13 @@ class Edgelfm:
         return {**counts, "longest": max(seen)}
 
     @staticmethod
-    def _first_token(start: Any) -> float:
+    def _first_token(start: Any) -> dict[str, float]:
+        """Seconds to the first token, and tokens of the prompt that had to be evaluated for it."""
         begun = time.perf_counter()
         stream = start()
         called = time.perf_counter() - begun
-        return float(called + stream.reply.timings.first_token_seconds)
+        timings = stream.reply.timings
+        return {"seconds": called + timings.first_token_seconds, "new": timings.prompt_tokens - timings.cached_tokens}
 
 
 class Bare:
