@@ -84,7 +84,8 @@ class Samples:
     def going_back(self, what: str) -> Row:
         """Time to the first token against that of the whole prompt, and llama-cpp-python's."""
         ratio = self.ratio(what, "begin")
-        against = f"all {self.evaluated['begin']:,} {self.median('begin') * 1e3:.0f} ms, llama-cpp-python {self.median(f'their {what}'):.2f} s"
+        whole = f"all {self.evaluated['begin']:,} {self.median('begin') * 1e3:.0f} ms"
+        against = f"{whole}, llama-cpp-python {self.median(f'their {what}'):.2f} s"
         return Row(
             self.model,
             f"{what}, {self.evaluated[what]} tokens new",

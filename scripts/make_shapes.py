@@ -8,6 +8,7 @@ first, and quantized by llama.cpp's own quantizer; a file that is there is kept.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import sys
@@ -80,7 +81,9 @@ def quantize(source: Path, target: Path, quantization: str) -> None:
 def main() -> None:
     import llama_cpp
 
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else shapes_folder()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=shapes_folder())
+    folder = parser.parse_args().folder
     silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p())
     for shape in SHAPES:

@@ -42,7 +42,7 @@ class Child:
         options: Mapping[str, Any],
         *,
         bytes_per_token: int | None = None,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | None] | None = None,  # beside that of this process; None takes a variable away
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self.name = name
@@ -50,7 +50,8 @@ class Child:
         self.bytes_per_token = bytes_per_token
         self.pid: int | None = None
         self._module, self._options, self._timeout = module, dict(options), timeout
-        self._environment = {**os.environ, **(environment or {})}
+        changed = {**os.environ, **(environment or {})}
+        self._environment = {name: value for name, value in changed.items() if value is not None}
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
         self._busy = False  # it owes us an answer

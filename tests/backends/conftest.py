@@ -16,7 +16,12 @@ Open = Callable[..., LlamaSession]
 
 
 def settings(
-    *, context: int = 1024, micro_batch: int = 64, kv_type: str = "f16", mmap: bool = False, threads: int = 1,
+    *,
+    context: int = 1024,
+    micro_batch: int = 64,
+    kv_type: str = "f16",
+    mmap: bool = False,
+    threads: int = 1,
     state_bytes: int = 64 * 1024**2,
 ) -> Settings:
     """Settings as a plan would give them."""

@@ -16,7 +16,7 @@ from edgelfm.models.entry import Sampling
 
 OPERATIONS = 1000
 LONGEST = 300  # tokens; then the conversation begins anew
-WORDS = "one two three the colour of sea number says hello there and why".split()
+WORDS = ["one", "two", "three", "the", "colour", "of", "sea", "number", "says", "hello", "there", "and", "why"]
 ACTS = ["send", "send", "send", "cancel", "regenerate", "edit", "fork", "undo", "switch", "save"]
 
 

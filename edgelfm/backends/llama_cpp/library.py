@@ -19,8 +19,8 @@ from ...errors import BackendError, BackendMissing
 #: them waits for, and decoding falls to a hundredth. Decode of the starter on two cores, tokens per second alone and
 #: beside one busy loop, medians of nine turns:
 #:     0: 42, 54    300: 104, 46    700: 115, 36    1,000: 115, 31    3,000: 111, 18    100,000: 120, 4
-#: Another run, alone: 500: 122, 1,000: 121, 3,000: 119, 10,000: 114, 100,000: 121, the default: 120. So a thousand turns,
-#: some tens of microseconds, are enough for the barriers of a token. `scripts/bench_contention.py` measures them.
+#: Another run, alone: 500: 122, 1,000: 121, 3,000: 119, 10,000: 114, 100,000: 121, the default: 120. So a thousand
+#: turns, some tens of microseconds, are enough for the barriers of a token. `bench_contention.py` measures them.
 _SPIN_COUNT = "1000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
