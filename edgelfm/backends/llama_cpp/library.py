@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import os
 import re
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from ...errors import BackendError, BackendMissing
@@ -50,9 +52,30 @@ def library() -> ModuleType:
             hint="pip install --force-reinstall --no-binary llama-cpp-python 'edgelfm[llama]'",
         ) from error
     _listen(llama_cpp)
+    repacks()
     llama_cpp.llama_backend_init()
     module: ModuleType = llama_cpp
     return module
+
+
+@functools.cache
+def repacks() -> bool:
+    """Whether llama.cpp may store weights in the layouts that its fastest code for the CPU reads.
+
+    Not where one of them is that of AMX code that crashes, and could not be kept off.
+    """
+    from . import amx
+
+    libraries = library_folder()
+    return not amx.crashes(libraries) or amx.keep_off(libraries)
+
+
+def library_folder() -> Path:
+    """Where the shared libraries of llama-cpp-python are."""
+    found = importlib.util.find_spec("llama_cpp")
+    if found is None or found.origin is None:
+        raise BackendMissing("llama-cpp-python is not installed", hint="pip install 'edgelfm[llama]'")
+    return Path(found.origin).parent / "lib"
 
 
 class Log:

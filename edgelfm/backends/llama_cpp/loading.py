@@ -12,7 +12,7 @@ from ...errors import BackendError, ModelFileError
 from ...planning.plan import Settings
 from ..base import Memory, Progress
 from . import buffers
-from .library import captured, library
+from .library import captured, library, repacks
 from .trial import require_loadable
 
 _SEQUENCES = 1
@@ -57,6 +57,7 @@ def load(path: Path, settings: Settings, progress: Progress | None = None) -> Lo
     require_loadable(path, version("llama-cpp-python"))
     with captured() as log:
         params = llama.llama_model_default_params()
+        params.use_extra_bufts = repacks()
         params.n_gpu_layers = settings.gpu_layers.value
         params.load_mode = llama.LLAMA_LOAD_MODE_MMAP if settings.mmap.value else llama.LLAMA_LOAD_MODE_NONE
         abandoned: list[BaseException] = []

@@ -77,11 +77,12 @@ def _try(path: str) -> str:
         wall = Path(path).stat().st_size + 4 * 1024**3
         resource.setrlimit(resource.RLIMIT_AS, (wall, wall))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from .library import captured, library
+    from .library import captured, library, repacks
 
     llama = library()
     with captured() as log:
         params = llama.llama_model_default_params()
+        params.use_extra_bufts = repacks()
         params.no_alloc = True
         params.load_mode = llama.LLAMA_LOAD_MODE_NONE
         params.n_gpu_layers = 0
