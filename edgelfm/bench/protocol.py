@@ -130,23 +130,28 @@ class Settings:
 #: `--quick`: enough to see where one stands, too little to compare by.
 QUICK = Settings(prompt=128, tokens=32, depths=(128,), repetitions=3, patience=10.0)
 
+#: `--peers`: some runtimes are twenty times slower than others, and all together should take minutes.
+WITH_PEERS = Settings(prompt=256, tokens=64, depths=(256,), repetitions=3)
 
-def read_settings(*, quick: bool = False, depths: Sequence[int] | None = None, **wishes: float | None) -> Settings:
-    """The defaults, or the quick ones, with what somebody asked for. None asks for nothing.
+
+def read_settings(
+    *, quick: bool = False, peers: bool = False, depths: Sequence[int] | None = None, **wishes: float | None
+) -> Settings:
+    """The defaults, or the quick ones, or those with peers, with what somebody asked for. None asks for nothing.
 
     Raises `RequestError` for a value that makes no sense.
     """
     asked: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
     if depths:
         asked["depths"] = tuple(sorted(set(depths)))
-    return replace(QUICK if quick else Settings(), **asked)
+    return replace(QUICK if quick else WITH_PEERS if peers else Settings(), **asked)
 
 
 @dataclass(frozen=True, slots=True)
 class Peers:
     """The other runtimes on this machine that can run the same weights, and why the rest cannot.
 
-    `bench.peers.find(candidate, files, context)` gives them, in the order of a report.
+    `bench.peers.find(candidate, files, context, told)` gives them, in the order of a report.
     """
 
     runners: tuple[Runner, ...]

@@ -65,7 +65,9 @@ def bench(
     peers: Annotated[
         bool,
         typer.Option(
-            "--peers", help="Also every other installed runtime, on the same weights.", rich_help_panel=_MEASURED
+            "--peers",
+            help="Also every other installed runtime, on the same weights; 256 tokens of prompt, 64 written, 3 times.",
+            rich_help_panel=_MEASURED,
         ),
     ] = False,
     patience: Annotated[
@@ -110,8 +112,8 @@ def bench(
     from ..units import round_up
 
     settings = read_settings(
-        quick=quick, prompt=prompt, tokens=tokens, depths=depth, repetitions=repetitions, sustained=sustained,
-        patience=patience,
+        quick=quick, peers=peers, prompt=prompt, tokens=tokens, depths=depth, repetitions=repetitions,
+        sustained=sustained, patience=patience,
     )  # fmt: skip
     _require_folders(json if json != "-" else None, markdown, html)
     plan = _plan(
@@ -193,8 +195,8 @@ def _peers(plan: Plan) -> Peers:
     assert plan.chosen is not None
     files = store.find(plan.chosen.artifact)
     assert files is not None
-    with working("Looking for other runtimes and preparing the weights for them"):
-        return peers.find(plan.chosen, files, plan.chosen.settings.context.value)
+    with working("Looking for other runtimes") as told:
+        return peers.find(plan.chosen, files, plan.chosen.settings.context.value, told)
 
 
 def _keep(report: BenchReport, json: str | None, markdown: Path | None, html: Path | None) -> None:

@@ -23,7 +23,7 @@ from ...errors import BackendError, BackendMissing
 #:     0: 42, 54    300: 104, 46    700: 115, 36    1,000: 115, 31    3,000: 111, 18    100,000: 120, 4
 #: Another run, alone: 500: 122, 1,000: 121, 3,000: 119, 10,000: 114, 100,000: 121, the default: 120. So a thousand
 #: turns, some tens of microseconds, are enough for the barriers of a token. `bench_contention.py` measures them.
-_SPIN_COUNT = "1000"
+SPIN_COUNT = "1000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
 
@@ -38,7 +38,7 @@ def library() -> ModuleType:
     Raises `BackendMissing` if it is not installed, `BackendError` if it is broken.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT  # read once, when the library is loaded; people's own choice stands
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # read once, when the library is loaded; people's own choice stands
     try:
         import llama_cpp
     except ModuleNotFoundError as error:
