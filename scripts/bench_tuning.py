@@ -174,7 +174,7 @@ def main() -> None:
         environ["EDGELFM_CACHE"] = cache  # no record of an earlier run, and none of this one is kept
         cores = edgelfm.inspect(bandwidth=False).cpu
         points = len(space.thread_counts(cores, cores.affinity)) * 2 * len(sizes)
-        with tqdm(total=points * options.rounds * 2 * len(models), unit="point", file=sys.stderr) as bar:
+        with tqdm(total=points * options.rounds * 2 * len(models), unit="point", file=sys.stderr, disable=None) as bar:
             outcomes = []
             for name in models:
                 for condition in ("quiet", "one core busy"):

@@ -37,7 +37,7 @@ def test_a_killed_chat_has_lost_nothing(terminal: Callable, tmp_path: Path) -> N
         talk.type("Why is the sky blue?\n")
         at = talk.wait_for(PROMPT, after=at + 5)
         talk.type(f"/save {file} state\n")
-        at = talk.wait_for(r"of state in", after=at)
+        at = talk.wait_for(r"of\s+state\s+in", after=at)
         at = talk.wait_for(PROMPT, after=at)
         talk.type("/set max_tokens 900\n")
         at = talk.wait_for(PROMPT, after=at)
