@@ -15,6 +15,10 @@ from ..units import format_bytes
 
 #: Tokens of the prompts and depths that may be measured, by what time allows.
 PROMPTS = (512, 256, 128, 64)
+#: Tokens of context from which on flash attention shows what it costs a token. Below, llama.cpp on a CPU is quicker.
+DEEP = 256
+#: Tokens read and written in a typical turn of a chat, of which the earlier turns are in the state already.
+TURN_READ, TURN_WRITTEN = 128, 128
 #: Tokens computed at once. Fewer leave matrix units idle, more were never faster on a CPU.
 MICRO_BATCHES = (64, 128, 256, 512)
 #: Tokens that one measurement of decode writes.

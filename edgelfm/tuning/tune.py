@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 #: Seconds that a first use may cost, and that somebody who asks for it waits.
-FIRST_USE_SECONDS, ASKED_SECONDS = 3.0, 12.0
+FIRST_USE_SECONDS, ASKED_SECONDS = 5.0, 20.0
 _PIECE = 32  # tokens; enough to tell numbers of threads apart
 _WARM = 16  # tokens; touches all weights once
+_CLOSE = 1.25  # times the best; settings within it meet again in other company
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def tune(
         decode=found.decode,
         prefill=found.prefill,
         prompt=found.prompt,
-        depth=found.prompt,
+        depth=found.depth,
         settings=found.settings,
         cores_taken=round(others.read() or 0.0),
         tried=found.tried,
@@ -107,6 +108,7 @@ class _Found:
     settings: Settings
     decode: Timing
     prefill: Timing
+    depth: int
     prompt: int
     tried: tuple[Trial, ...]
 
@@ -126,90 +128,127 @@ class _Bench:
     def run(self) -> _Found:
         self.started = time.perf_counter()
         first = self._first_layout()
-        threads = self.candidate.settings.threads_prefill.value
-        self.rig.prefill(_WARM, first, threads=threads)
-        rate = _PIECE / self.rig.prefill(_PIECE, first, threads=threads)
-
+        self.rig.prefill(_WARM, first, threads=self.candidate.settings.threads_prefill.value)
         counts = space.threads_to_try(self.plan, self.candidate, prefill=True)
-        tried_prefill = self._threads(counts, lambda count: self._prefill(first, count, _PIECE, 0), "prefill", 0.25)
+        tried_prefill = self._threads(counts, lambda count: self._prefill(first, count, _PIECE, 0), "prefill", 0.2)
         threads = _best(tried_prefill, sorted(counts))
-        rate *= tried_prefill.get(self.candidate.settings.threads_prefill.value, 1) / tried_prefill[threads]
-        prompt = self._affordable_prompt(rate)
-        ways = [one for one in self.room if one.micro_batch <= prompt] or [first]
-        for flash in dict.fromkeys(one.flash_attention for one in ways):
-            layout = next(one for one in reversed(ways) if one.flash_attention == flash)
-            middles = [(prompt - one.micro_batch) // 2 for one in ways]
-            self._say("prefill")
-            self.rig.reach((*middles, prompt), layout, threads=threads)
+        rate = 1 / tried_prefill[threads]
 
+        deepest, read = self._deep_states(first, threads, rate)
         counts = space.threads_to_try(self.plan, self.candidate, prefill=False)
-        tried_decode = self._threads(counts, lambda count: self._decode(first, count, prompt), "decode", 0.55)
-        worth = [count for count in sorted(counts) if tried_decode.get(count, 9e9) <= 1.25 * min(tried_decode.values())]
-        pairs = [(count, flash) for count in worth for flash in dict.fromkeys(one.flash_attention for one in ways)]
-        layout_of = {one.flash_attention: one for one in reversed(ways)}
-        writing = race(pairs, lambda pair: self._decode(layout_of[pair[1]], pair[0], prompt), seconds=self._left(0.45))
+        tried_decode = self._threads(counts, lambda count: self._decode(first, count, deepest), "decode", 0.5)
+        worth = [
+            count for count in sorted(counts) if tried_decode.get(count, 9e9) <= _CLOSE * min(tried_decode.values())
+        ]
+        layout_of = {one.flash_attention: one for one in (*reversed(self.room), first)}
+        pairs = [(count, flash) for count in worth for flash in read]
+        writing = race(pairs, lambda pair: self._decode(layout_of[pair[1]], pair[0], deepest), seconds=self._left(0.6))
+        flash = self._attention(read, writing)
+
+        prompt, ways = self._affordable(flash, deepest, rate)
+        middles = {one: (prompt - one.micro_batch) // 2 for one in ways}
+        self._say("prefill")
+        self.rig.reach(middles.values(), ways[-1], threads=threads)
         reading = race(
-            ways,
-            lambda one: self._prefill(one, threads, one.micro_batch, (prompt - one.micro_batch) // 2),
-            seconds=self._left(1.0),
+            ways, lambda one: self._prefill(one, threads, one.micro_batch, middles[one]), seconds=self._left(0.8)
         )
-        return self._choose(prompt, threads, tried_prefill, tried_decode, writing, reading)
+        # Beside other programs more threads may pay in large pieces though they did not in small ones.
+        close = [one for one in sorted(tried_prefill) if tried_prefill[one] <= _CLOSE * tried_prefill[threads]]
+        if len(close) > 1:
+            size, middle = reading.best.micro_batch, middles[reading.best]
+            final = race(close, lambda count: self._prefill(reading.best, count, size, middle), seconds=self._left(1.0))
+            threads = final.best
+            tried_prefill = {**tried_prefill, **{count: final.seconds(count) for count in close}}
+        return self._choose(deepest, prompt, threads, flash, tried_prefill, tried_decode, read, writing, reading)
+
+    def _deep_states(self, first: Layout, threads: int, rate: float) -> tuple[int, dict[bool, float]]:
+        """How deep decode is measured, and the seconds per token that reading so far took, by flash attention.
+
+        What flash attention costs a token on a CPU shows only after some hundred tokens of context. Where there is no
+        time to read so many twice, it stays as planned and decode is measured as deep as time allows.
+        """
+        flashes = list(dict.fromkeys([first.flash_attention, *(one.flash_attention for one in self.room)]))
+        tokens = rate * self._left(0.6)
+        if len(flashes) * space.DEEP > tokens:
+            flashes = flashes[:1]
+        fitting = [one for one in space.PROMPTS if one + space.WRITTEN < self.candidate.settings.context.value]
+        deepest = next((one for one in fitting if one * len(flashes) <= tokens), space.PROMPTS[-1])
+        read: dict[bool, float] = {}
+        for flash in flashes:
+            sizes = [
+                one for one in self.room if one.flash_attention == flash and one.micro_batch <= max(deepest // 2, 64)
+            ]
+            self._say("prefill")
+            # In two halves, of which the quicker counts: something else may have run meanwhile.
+            halves = [
+                self.rig.reach([depth], sizes[-1], threads=threads) / (deepest // 2)
+                for depth in (deepest // 2, deepest)
+            ]
+            read[flash] = min(halves)
+        return deepest, read
+
+    @staticmethod
+    def _attention(read: Mapping[bool, float], writing: Race[tuple[int, bool]]) -> bool:
+        """Flash attention on or off: both phases share one context. A typical turn of a chat decides."""
+        turns = {}
+        for flash, seconds in read.items():
+            best = writing.least([pair for pair in writing.order if pair[1] == flash])
+            turns[flash] = space.TURN_READ * seconds + space.TURN_WRITTEN * writing.seconds(best)
+        return next(flash for flash in read if turns[flash] <= min(turns.values()) * (1 + 2 * SAME))
+
+    def _affordable(self, flash: bool, deepest: int, rate: float) -> tuple[int, list[Layout]]:
+        """The longest prompt whose micro-batches can be measured twice in the time that is left, and those.
+
+        Only the planned one if there is no time to compare.
+        """
+        same = [one for one in self.room if one.flash_attention == flash]
+        for prompt in (one for one in space.PROMPTS if one <= deepest):
+            ways = [one for one in same if one.micro_batch <= prompt]
+            if len(ways) > 1 and 2.2 * sum(one.micro_batch for one in ways) <= rate * self._left(1.0):
+                return prompt, ways
+        planned = min(same, key=lambda one: abs(one.micro_batch - self.candidate.settings.micro_batch.value))
+        return planned.micro_batch, [planned]
 
     def _choose(
         self,
+        deepest: int,
         prompt: int,
         threads_prefill: int,
+        flash: bool,
         tried_prefill: Mapping[int, float],
         tried_decode: Mapping[int, float],
+        read: Mapping[bool, float],
         writing: Race[tuple[int, bool]],
         reading: Race[Layout],
     ) -> _Found:
-        """Put the phases together: they share one context, so flash attention is on or off for both."""
-        flashes = list(dict.fromkeys(one.flash_attention for one in reading.order))
-        read, written = {}, {}
-        for one in flashes:
-            read[one] = reading.least([layout for layout in reading.order if layout.flash_attention == one])
-            written[one] = writing.least([pair for pair in writing.order if pair[1] == one])
-        costs = {flash: reading.scores[read[flash]] + writing.scores[written[flash]] for flash in flashes}
-        flash = next(one for one in flashes if costs[one] <= min(costs.values()) + 2 * SAME)
-        layout, (threads, _) = read[flash], written[flash]
+        """Put the phases together."""
+        written = {one: writing.least([pair for pair in writing.order if pair[1] == one]) for one in read}
+        layout, (threads, _) = reading.best, written[flash]
         tried = [
             *_trials("decode", "threads", {**tried_decode, **{
                 count: writing.seconds((count, on)) for count, on in writing.order if on == flash}}),
-            *_trials("decode", "flash_attention", {_on(one): writing.seconds(written[one]) for one in flashes}),
+            *_trials("decode", "flash_attention", {_on(one): writing.seconds(written[one]) for one in read}),
             *_trials("prefill", "threads_prefill", tried_prefill),
-            *_trials("prefill", "flash_attention", {_on(one): reading.seconds(read[one]) for one in flashes}),
-            *_trials("prefill", "micro_batch", {
-                one.micro_batch: reading.seconds(one) for one in reading.order if one.flash_attention == flash}),
+            *_trials("prefill", "flash_attention", {_on(one): seconds for one, seconds in read.items()}),
+            *_trials("prefill", "micro_batch", {one.micro_batch: reading.seconds(one) for one in reading.order}),
         ]  # fmt: skip
         settings = replace(
             self.candidate.settings,
             threads=Decision(threads, "fastest here", "measured"),
             threads_prefill=Decision(threads_prefill, "fastest here", "measured"),
-            flash_attention=Decision(layout.flash_attention, "fastest here", "measured"),
-            micro_batch=Decision(layout.micro_batch, "fastest here", "measured"),
+            flash_attention=Decision(flash, "fastest here", "measured"),
+            micro_batch=Decision(layout.micro_batch, "fastest here", "measured")
+            if len(reading.order) > 1
+            else replace(self.candidate.settings.micro_batch, value=layout.micro_batch),
         )
         decode, prefill = _timing(writing.raw((threads, flash))), _timing(reading.raw(layout))
-        return _Found(settings, decode, prefill, prompt, tuple(tried))
+        return _Found(settings, decode, prefill, deepest, prompt, tuple(tried))
 
     def _first_layout(self) -> Layout:
         """The plan's own, with a micro-batch that was found to fit."""
         planned = space.usual(self.candidate)
         same = [one for one in self.room if one.flash_attention == planned.flash_attention]
         return min(same or self.room, key=lambda one: abs(one.micro_batch - planned.micro_batch))
-
-    def _affordable_prompt(self, rate: float) -> int:
-        """The longest prompt of which every layout can be measured about twice within half the time."""
-        left = self._left(1.0) / 2
-        for prompt in space.PROMPTS:
-            pieces = [one.micro_batch for one in self.room if one.micro_batch <= prompt]
-            flashes = len({one.flash_attention for one in self.room})
-            if (
-                prompt + space.WRITTEN < self.candidate.settings.context.value
-                and (prompt * flashes + 1.5 * sum(pieces)) / rate <= left
-            ):
-                return prompt
-        return space.PROMPTS[-1]
 
     def _threads(
         self, counts: Sequence[int], measure: Callable[[int], float], phase: Phase, share: float

@@ -87,6 +87,7 @@ class Rig:
         done, seconds = 0, 0.0
         for depth in sorted(set(depths) - {0}):
             if self._key(layout, depth) in self._depths:
+                done = depth
                 continue
             seconds += self.prefill(depth - done, layout, threads=threads, depth=done)
             assert self._open is not None
