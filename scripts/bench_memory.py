@@ -83,6 +83,10 @@ def load_with_defaults(path: str, context: int, prompt: int) -> dict[str, Any]:
     """In a child: llama-cpp-python's own class, with nothing chosen but the context."""
     from llama_cpp import Llama
 
+    from edgelfm.backends.llama_cpp.library import repacks
+
+    repacks()  # keeps AMX code off if it crashes
+
     model = Llama(path, n_ctx=context, verbose=False)
     loaded = resident()["VmRSS"]
     for count, _ in enumerate(model.generate([300] * prompt, temp=0.3), start=1):

@@ -135,10 +135,13 @@ class Bare:
     def __init__(self, model: str, settings: dict[str, Any]) -> None:
         import llama_cpp
 
+        from edgelfm.backends.llama_cpp.library import repacks
+
         self.llama = llama_cpp
         self.silent = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(self.silent, ctypes.c_void_p())
         params = llama_cpp.llama_model_default_params()
+        params.use_extra_bufts = repacks()  # AMX code that crashes is kept off here, too
         params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if settings["mmap"] else llama_cpp.LLAMA_LOAD_MODE_NONE
         self.model = llama_cpp.llama_model_load_from_file(model.encode(), params)
         given = llama_cpp.llama_context_default_params()
@@ -197,6 +200,9 @@ class LlamaCppPython:
     def __init__(self, model: str, settings: dict[str, Any] | None = None, context: int | None = None) -> None:
         from llama_cpp import Llama
 
+        from edgelfm.backends.llama_cpp.library import repacks
+
+        repacks()  # keeps AMX code off if it crashes; without that there would be nothing to compare
         given: dict[str, Any] = {"n_ctx": context} if context else {}
         if settings:
             given |= {"n_threads": settings["threads"], "n_threads_batch": settings["threads_prefill"]}

@@ -49,6 +49,13 @@ class Race(Generic[W]):
         limit = min(scores[way] for way in part) + SAME
         return next(way for way in part if scores[way] <= limit)
 
+    def unless(self, usual: W) -> W:
+        """`best`, unless `usual` is as good as far as can be told: few or noisy measurements change nothing."""
+        scores, noise = _fit(self.samples)
+        best = self.best
+        count = min(len(self.samples[usual]), len(self.samples[best]))
+        return usual if scores[usual] - scores[best] <= noise * math.sqrt(2 / count) else best
+
     @property
     def scores(self) -> dict[W, float]:
         """Logarithm of the seconds of each way, with what slowed whole rounds taken out."""

@@ -152,14 +152,18 @@ class _Bench:
         reading = race(
             ways, lambda one: self._prefill(one, threads, one.micro_batch, middles[one]), seconds=self._left(0.8)
         )
+        layout = reading.unless(min(ways, key=self._from_planned))
         # Beside other programs more threads may pay in large pieces though they did not in small ones.
         close = [one for one in sorted(tried_prefill) if tried_prefill[one] <= _CLOSE * tried_prefill[threads]]
         if len(close) > 1:
-            size, middle = reading.best.micro_batch, middles[reading.best]
-            final = race(close, lambda count: self._prefill(reading.best, count, size, middle), seconds=self._left(1.0))
+            final = race(
+                close,
+                lambda count: self._prefill(layout, count, layout.micro_batch, middles[layout]),
+                seconds=self._left(1.0),
+            )
             threads = final.best
             tried_prefill = {**tried_prefill, **{count: final.seconds(count) for count in close}}
-        return self._choose(deepest, prompt, threads, flash, tried_prefill, tried_decode, read, writing, reading)
+        return self._choose(deepest, prompt, threads, layout, tried_prefill, tried_decode, read, writing, reading)
 
     def _deep_states(self, first: Layout, threads: int, rate: float) -> tuple[int, dict[bool, float]]:
         """How deep decode is measured, and the seconds per token that reading so far took, by flash attention.
@@ -172,7 +176,11 @@ class _Bench:
         if len(flashes) * space.DEEP > tokens:
             flashes = flashes[:1]
         fitting = [one for one in space.PROMPTS if one + space.WRITTEN < self.candidate.settings.context.value]
-        deepest = next((one for one in fitting if one * len(flashes) <= tokens), space.PROMPTS[-1])
+        # Deeper than shows the difference only if that takes little of the time.
+        deepest = next(
+            (one for one in fitting if one * len(flashes) <= (tokens / 2 if one > space.DEEP else tokens)),
+            space.PROMPTS[-1],
+        )
         read: dict[bool, float] = {}
         for flash in flashes:
             sizes = [
@@ -206,15 +214,18 @@ class _Bench:
             ways = [one for one in same if one.micro_batch <= prompt]
             if len(ways) > 1 and 2.2 * sum(one.micro_batch for one in ways) <= rate * self._left(1.0):
                 return prompt, ways
-        planned = min(same, key=lambda one: abs(one.micro_batch - self.candidate.settings.micro_batch.value))
+        planned = min(same, key=self._from_planned)
         return planned.micro_batch, [planned]
+
+    def _from_planned(self, layout: Layout) -> int:
+        return abs(layout.micro_batch - self.candidate.settings.micro_batch.value)
 
     def _choose(
         self,
         deepest: int,
         prompt: int,
         threads_prefill: int,
-        flash: bool,
+        layout: Layout,
         tried_prefill: Mapping[int, float],
         tried_decode: Mapping[int, float],
         read: Mapping[bool, float],
@@ -223,7 +234,8 @@ class _Bench:
     ) -> _Found:
         """Put the phases together."""
         written = {one: writing.least([pair for pair in writing.order if pair[1] == one]) for one in read}
-        layout, (threads, _) = reading.best, written[flash]
+        flash = layout.flash_attention
+        threads, _ = written[flash]
         tried = [
             *_trials("decode", "threads", {**tried_decode, **{
                 count: writing.seconds((count, on)) for count, on in writing.order if on == flash}}),
@@ -248,7 +260,7 @@ class _Bench:
         """The plan's own, with a micro-batch that was found to fit."""
         planned = space.usual(self.candidate)
         same = [one for one in self.room if one.flash_attention == planned.flash_attention]
-        return min(same or self.room, key=lambda one: abs(one.micro_batch - planned.micro_batch))
+        return min(same or self.room, key=self._from_planned)
 
     def _threads(
         self, counts: Sequence[int], measure: Callable[[int], float], phase: Phase, share: float

@@ -54,6 +54,14 @@ def test_the_choice_is_within_three_percent_of_the_best(name: str) -> None:
     assert good >= 95
 
 
+def test_what_is_usual_stays_until_something_is_surely_better() -> None:
+    once = Race((64, 128), {64: [(0, 0.100)], 128: [(0, 0.104)]}, [64, 128])
+    assert (once.best, once.unless(128)) == (64, 128)
+    often = Race((64, 128), {64: [(n, 0.100) for n in range(9)], 128: [(n, 0.120) for n in range(9)]}, [64, 128])
+    assert often.unless(128) == 64
+    assert often.unless(64) == 64
+
+
 def test_so_it_is_in_landscapes_drawn_at_random() -> None:
     good = 0
     for seed in range(100):
