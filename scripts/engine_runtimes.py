@@ -20,10 +20,10 @@ from typing import Any
 
 CONTEXT = 4096
 Messages = list[dict[str, str]]
-#: Everybody draws from the same chain. The second is the preset of the LFM2 cards.
+#: Everybody draws from the same chain, whatever a model's own preset adds. The second is the preset of the LFM2 cards.
 CHAINS: dict[str, dict[str, float]] = {
-    "greedy": {"temperature": 0.0, "min_p": 0.0, "repetition_penalty": 1.0},
-    "preset": {"temperature": 0.3, "min_p": 0.15, "repetition_penalty": 1.05},
+    "greedy": {"temperature": 0.0, "min_p": 0.0, "repetition_penalty": 1.0, "top_k": 0, "top_p": 1.0},
+    "preset": {"temperature": 0.3, "min_p": 0.15, "repetition_penalty": 1.05, "top_k": 0, "top_p": 1.0},
 }
 SEED = 1
 _CHECKPOINTS = 25  # taken and put back for one median

@@ -203,13 +203,18 @@ def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
     situation, request = way.situation, way.situation.request
     architecture, known, subject = way.sizes.architecture, way.evidence, way.subject
     flash = measured.flash_attention(known, subject)
-    if flash is not None and not flash.value and not _can_do_without_flash_attention(way, rung):
-        flash = None
+    if flash is not None and not flash.value:
+        if (smaller := _without_flash_attention(way, rung)) is not None:
+            rung = smaller
+        else:
+            flash = None
     attends = flash is None or flash.value
     pieces = measured.micro_batch(known, subject) if request.micro_batch is None else None
     if pieces is not None:
         as_measured = replace(rung, micro_batch=pieces.value)
-        if pieces.value <= rung.context and way.fits(way.memory(as_measured, flash_attention=attends)):
+        if pieces.value <= rung.context and (
+            _spares(way, as_measured) if not attends else way.fits(way.memory(as_measured))
+        ):
             rung = as_measured
         else:
             pieces = None
@@ -233,9 +238,24 @@ def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
     return settings, memory
 
 
-def _can_do_without_flash_attention(way: Way, rung: Rung) -> bool:
-    """Keys and values in 8 bits need it, and without it the buffers of long contexts are larger."""
-    return rung.kv_type == "f16" and way.fits(way.memory(rung, flash_attention=False))
+def _without_flash_attention(way: Way, rung: Rung) -> Rung | None:
+    """The rung, with a smaller micro-batch if need be, if it can do without flash attention; None if it cannot.
+
+    Keys and values in 8 bits need it. Without it llama.cpp holds the scores of every position of the context for every
+    token of a micro-batch, which must not cost more than speed is worth.
+    """
+    sizes = {rung.micro_batch, *(size for size in MICRO_BATCHES if size < rung.micro_batch)}
+    if way.situation.request.micro_batch is not None:
+        sizes = {rung.micro_batch}
+    ways = (replace(rung, micro_batch=size) for size in sorted(sizes, reverse=True))
+    return next((one for one in ways if _spares(way, one)), None) if rung.kv_type == "f16" else None
+
+
+def _spares(way: Way, rung: Rung) -> bool:
+    """Whether flash attention can be left off for at most a twentieth of what may be spent."""
+    memory = way.memory(rung, flash_attention=False)
+    more = memory.total - way.memory(rung).total
+    return way.fits(memory) and more * 20 <= way.situation.budget.usable_bytes
 
 
 def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[int]:

@@ -160,6 +160,24 @@ def test_without_flash_attention_the_buffers_are_counted(
     assert taught.memory.part("compute buffers") > plain.memory.part("compute buffers")
 
 
+def test_what_attention_without_flash_takes_is_bounded(
+    planned: Planned, small: ModelEntry, make_record: MakeRecord, make_host: MakeHost
+) -> None:
+    """At 32,768 tokens the scores of a micro-batch of 512 take 1 GiB, those of 64 take 128 MiB."""
+    off = make_record(entry=small, flash_attention=False, tried=WITHOUT)
+    for memory, micro_batch, flash in ((64, 512, False), (16, 256, False), (4, 64, False), (2, 512, True)):
+        ways = [
+            chosen(planned(host=make_host(memory * GIB), model=small, context=32768, records=records))
+            for records in ((), [off])
+        ]
+        plain, taught = ways
+        assert taught.settings.flash_attention.value is flash, memory
+        assert taught.memory.total - plain.memory.total <= memory * GIB / 20
+        assert taught.settings.micro_batch.value <= plain.settings.micro_batch.value
+        if flash is False and memory == 64:
+            assert taught.settings.micro_batch.value == micro_batch
+
+
 def test_keys_and_values_in_8_bits_keep_flash_attention(
     planned: Planned, small: ModelEntry, make_record: MakeRecord
 ) -> None:

@@ -17,13 +17,13 @@ from types import ModuleType
 from ...errors import BackendError, BackendMissing
 
 #: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. Its own default is 300,000, some
-#: milliseconds: beside another program that computes, the threads of llama.cpp can burn the very core that the last of
-#: them waits for, and decoding falls to a hundredth. Decode of the starter on two cores, tokens per second alone and
-#: beside one busy loop, medians of nine turns:
-#:     0: 42, 54    300: 104, 46    700: 115, 36    1,000: 115, 31    3,000: 111, 18    100,000: 120, 4
-#: Another run, alone: 500: 122, 1,000: 121, 3,000: 119, 10,000: 114, 100,000: 121, the default: 120. So a thousand
-#: turns, some tens of microseconds, are enough for the barriers of a token. `bench_contention.py` measures them.
-SPIN_COUNT = "1000"
+#: milliseconds to tens of them: beside another program that computes, the threads of llama.cpp can burn the very core
+#: that the last of them waits for. How long a turn is depends on the processor, 20 ns to 70 ns. Decode of the starter on
+#: two cores, tokens per second, median of three; alone, and beside a busy loop, where `pace` lowers the threads:
+#:     Xeon with AMX, 1,000: 72.4, 44    3,000: 73.9, 44    10,000: 75.0, 45    30,000: 75.9, 45    300,000: 73.8, 44
+#: With fewer turns the second thread sleeps while a token is drawn, and to wake it takes longer than to keep it. On an
+#: EPYC 1,000 and 10,000 were alike. `bench_contention.py` measures them.
+SPIN_COUNT = "10000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
 

@@ -18,6 +18,7 @@ from ...monitor.cores import CoresTaken, affinity
 from ...planning.plan import Settings
 
 BETWEEN_SECONDS = 0.5  # from one reading to the next
+FIRST_SECONDS = 0.15  # from the beginning to the first reading, or short replies would never give way
 #: A thread gives way when others take half of its core, and comes back when they take a quarter. In between nothing
 #: changes, or it would go to and fro.
 GIVES_WAY, COMES_BACK = 0.5, 0.25
@@ -25,7 +26,7 @@ CALM_SECONDS = 1.0  # others must have been gone for that long
 
 
 class Pace:
-    """Lowers and raises the numbers of threads. Call `check` before every evaluation.
+    """Lowers and raises the numbers of threads. Call `begin` before work after a rest, `check` before every evaluation.
 
     `apply` is told the threads for decode and for prefill whenever they change. `taken` is a reading of the cores that
     others took since the last one, None where there is none.
@@ -55,14 +56,18 @@ class Pace:
         """For decode and for prefill, as they are now."""
         return min(self._threads, self._now), min(self._threads_prefill, self._now)
 
+    def begin(self) -> None:
+        """What others did while we rested tells nothing of now, except that a calm time was calm."""
+        self._adjust(rested=True)
+
     def check(self) -> None:
         """Take a reading if it is time for one, and change the threads if it says so."""
         if self._clock() >= self._next:
             self._adjust()
 
-    def _adjust(self) -> None:
+    def _adjust(self, *, rested: bool = False) -> None:
         taken, now = self._taken(), self._clock()
-        self._next = now + BETWEEN_SECONDS
+        self._next = now + (FIRST_SECONDS if rested else BETWEEN_SECONDS)
         if taken is None:
             return
         since, self._read = now - self._read, now
@@ -70,7 +75,8 @@ class Pace:
         room, sure_room = (max(1, min(self._most, int(free + share))) for share in (GIVES_WAY, COMES_BACK))
         self._calm = self._calm + since if sure_room > self._now else 0.0
         if room < self._now:
-            self._change(room)
+            if not rested:
+                self._change(room)
         elif self._calm >= CALM_SECONDS:
             self._change(sure_room)
 

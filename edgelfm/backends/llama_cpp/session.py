@@ -170,6 +170,8 @@ class LlamaSession(TokenwiseSession):
         return self.vocabulary.ends_generation(token)
 
     def _begin(self) -> None:
+        if self._pace is not None:
+            self._pace.begin()
         self._prefilling = True
         self._abort.lower()
 

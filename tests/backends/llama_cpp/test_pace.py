@@ -9,7 +9,7 @@ import pytest
 
 import edgelfm
 from edgelfm.backends.llama_cpp.library import library
-from edgelfm.backends.llama_cpp.pace import BETWEEN_SECONDS, Pace, pace
+from edgelfm.backends.llama_cpp.pace import BETWEEN_SECONDS, FIRST_SECONDS, Pace, pace
 from edgelfm.decision import Decision
 
 
@@ -69,6 +69,31 @@ def test_it_does_not_go_to_and_fro_around_the_threshold() -> None:
 
 def test_a_short_calm_does_not_bring_a_thread_back() -> None:
     assert Neighbours(2, 2, 2).take(1.0, 0.0, 1.0, 0.0, 1.0) == [1] * 5
+
+
+def test_what_others_did_while_we_rested_slows_nobody_down() -> None:
+    neighbours = Neighbours(2, 2, 2)
+    neighbours.now, neighbours.taken = 60.0, 2.0
+    neighbours.pace.begin()
+    assert neighbours.pace.threads == (2, 2)
+    assert neighbours.take(0.0) == [2]
+
+
+def test_a_short_reply_beside_a_busy_program_gives_way_too() -> None:
+    neighbours = Neighbours(2, 2, 2)
+    neighbours.taken = 1.0
+    neighbours.pace.begin()
+    neighbours.now += FIRST_SECONDS
+    neighbours.pace.check()
+    assert neighbours.pace.threads == (1, 1)
+
+
+def test_a_calm_rest_brings_threads_back_before_the_first_token() -> None:
+    neighbours = Neighbours(2, 2, 2)
+    neighbours.take(1.0)
+    neighbours.now, neighbours.taken = 60.0, 0.0
+    neighbours.pace.begin()
+    assert neighbours.pace.threads == (2, 2)
 
 
 def test_after_a_long_quiet_pause_the_threads_are_back_at_once() -> None:
