@@ -160,22 +160,18 @@ def test_without_flash_attention_the_buffers_are_counted(
     assert taught.memory.part("compute buffers") > plain.memory.part("compute buffers")
 
 
+@pytest.mark.parametrize(("gibibytes", "flash"), [(4, False), (1.5, True)])
 def test_what_attention_without_flash_takes_is_bounded(
-    planned: Planned, small: ModelEntry, make_record: MakeRecord, make_host: MakeHost
+    planned: Planned, small: ModelEntry, make_record: MakeRecord, gibibytes: float, flash: bool
 ) -> None:
     """At 32,768 tokens the scores of a micro-batch of 512 take 1 GiB, those of 64 take 128 MiB."""
-    off = make_record(entry=small, flash_attention=False, tried=WITHOUT)
-    for memory, micro_batch, flash in ((64, 512, False), (16, 256, False), (4, 64, False), (2, 512, True)):
-        ways = [
-            chosen(planned(host=make_host(memory * GIB), model=small, context=32768, records=records))
-            for records in ((), [off])
-        ]
-        plain, taught = ways
-        assert taught.settings.flash_attention.value is flash, memory
-        assert taught.memory.total - plain.memory.total <= memory * GIB / 20
-        assert taught.settings.micro_batch.value <= plain.settings.micro_batch.value
-        if flash is False and memory == 64:
-            assert taught.settings.micro_batch.value == micro_batch
+    off, budget = make_record(entry=small, flash_attention=False, tried=WITHOUT), int(gibibytes * GIB)
+    plain, taught = (
+        chosen(planned(model=small, context=32768, memory_bytes=budget, records=records)) for records in ((), [off])
+    )
+    assert taught.settings.flash_attention.value is flash
+    assert taught.memory.total - plain.memory.total <= budget / 20
+    assert taught.settings.micro_batch.value == (64 if not flash else plain.settings.micro_batch.value)
 
 
 def test_keys_and_values_in_8_bits_keep_flash_attention(

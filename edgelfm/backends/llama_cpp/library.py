@@ -18,7 +18,7 @@ from ...errors import BackendError, BackendMissing
 
 #: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. Its own default is 300,000, some
 #: milliseconds to tens of them: beside another program that computes, the threads of llama.cpp can burn the very core
-#: that the last of them waits for. How long a turn is depends on the processor, 20 ns to 70 ns. Decode of the starter on
+#: that the last of them waits for. How long a turn is depends on the processor, 20 to 70 ns. Decode of the starter on
 #: two cores, tokens per second, median of three; alone, and beside a busy loop, where `pace` lowers the threads:
 #:     Xeon with AMX, 1,000: 72.4, 44    3,000: 73.9, 44    10,000: 75.0, 45    30,000: 75.9, 45    300,000: 73.8, 44
 #: With fewer turns the second thread sleeps while a token is drawn, and to wake it takes longer than to keep it. On an
