@@ -4,8 +4,9 @@
 
 Two models: the shape of LFM2-350M in Q4_0 with random weights (written first if it is missing, see make_shapes.py) and
 the starter, which writes real text. Every runtime is a process of its own with the OpenMP settings its users have; they
-take turns, the order turns round with every round, and a ratio is the median over rounds of neighbours in time. Decode
-is the time from the first token of a reply to its end, as a program that reads the stream sees it.
+take turns, the order turns round with every round, and a ratio is the median over rounds of neighbours in time. Each
+round has new processes: where the weights come to lie in memory makes one a tenth faster or slower for all its life.
+Decode is the time from the first token of a reply to its end, as a program that reads the stream sees it.
 
 On random weights llama-cpp-python's text streaming is not compared, only its `Llama.generate`: broken UTF-8 makes it
 detokenize everything again for each token, which no real text does. Japanese and emoji are real text.
@@ -134,18 +135,35 @@ class Bench:
     defaults: Remote | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def open(self) -> None:
-        self.own = Remote(Edgelfm, "starter" if self.real else self.path)
-        self.settings = self.own.ask("settings")
-        self.bare = Remote(Bare, self.path, self.settings)
-        self.equal = Remote(LlamaCppPython, self.path, self.settings, 4096)
+    def open(self, number: int) -> None:
+        """Start all processes, the other way round every other time."""
+        if not self.settings:
+            self.own = self._open_own()
+            self.settings = self.own.ask("settings")
+            self.own.close()
+        openers: list[Callable[[], None]] = [self._open_own, self._open_bare, self._open_equal]
         if self.real:
-            self.defaults = Remote(LlamaCppPython, self.path)
+            openers.append(self._open_defaults)
+        for opener in openers if number % 2 == 0 else reversed(openers):
+            opener()
 
     def close(self) -> None:
         for one in (self.own, self.bare, self.equal, self.defaults):
             if one is not None:
                 one.close()
+
+    def _open_own(self) -> Remote:
+        self.own = Remote(Edgelfm, "starter" if self.real else self.path)
+        return self.own
+
+    def _open_bare(self) -> None:
+        self.bare = Remote(Bare, self.path, self.settings)
+
+    def _open_equal(self) -> None:
+        self.equal = Remote(LlamaCppPython, self.path, self.settings, 4096)
+
+    def _open_defaults(self) -> None:
+        self.defaults = Remote(LlamaCppPython, self.path)
 
     @property
     def real(self) -> bool:
@@ -245,12 +263,16 @@ class Bench:
 
 def measure(bench: Bench, rounds: int) -> list[Row]:
     """All rounds of one model, and what they say."""
-    bench.open()
+    bench.open(0)
     try:
         texts, samples = Texts(bench.own), bench.samples
-        for number in range(-1, rounds):  # the first warms up, and does not count
-            if number == 0:
-                samples.seconds.clear()
+        for number in range(rounds):
+            if number:
+                bench.close()
+                bench.open(number)
+            bench.samples = Samples(bench.model)  # the first time warms up, and does not count
+            bench.decode(number)
+            bench.samples = samples
             bench.decode(number)
         for number in range((rounds + 1) // 2):
             bench.go_back(number, texts)
@@ -295,7 +317,7 @@ def main() -> int:
     with Progress(console=console) as progress:
         steps = {"LFM2-350M": 5, "starter": 10}
         rounds = arguments.rounds
-        total = sum(steps[name] * (rounds + 1) + 2 * ((rounds + 1) // 2) + 1 for name in chosen)
+        total = sum(steps[name] * 2 * rounds + 2 * ((rounds + 1) // 2) + 1 for name in chosen)
         task = progress.add_task("measuring", total=total)
         for name in chosen:
             path = starter() if name == "starter" else make_shape(SHAPES[0], "Q4_0", arguments.shapes)
