@@ -131,7 +131,7 @@ class Settings:
 QUICK = Settings(prompt=128, tokens=32, depths=(128,), repetitions=3, patience=10.0)
 
 #: `--peers`: some runtimes are twenty times slower than others, and all together should take minutes.
-WITH_PEERS = Settings(prompt=256, tokens=64, depths=(256,), repetitions=3)
+WITH_PEERS = Settings(prompt=128, tokens=48, depths=(128,), repetitions=3)
 
 
 def read_settings(

@@ -66,7 +66,7 @@ def bench(
         bool,
         typer.Option(
             "--peers",
-            help="Also every other installed runtime, on the same weights; 256 tokens of prompt, 64 written, 3 times.",
+            help="Also every other installed runtime, on the same weights; 128 tokens of prompt, 48 written, 3 times.",
             rich_help_panel=_MEASURED,
         ),
     ] = False,
