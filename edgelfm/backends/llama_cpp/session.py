@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
+import time
 import weakref
 from collections.abc import Generator, Mapping
 from importlib.metadata import version
@@ -29,6 +31,9 @@ from .state import LlamaState
 from .vocabulary import Vocabulary
 
 _ABORTED = 2  # llama_decode: the abort callback said stop
+#: Seconds. What is over sooner is computed where the reply will be: OpenMP keeps threads for each thread that computes,
+#: and to change over costs some 30 ms. What takes longer must not keep Ctrl-C waiting.
+_SOON = 0.25
 
 
 class LlamaSession(TokenwiseSession):
@@ -39,6 +44,7 @@ class LlamaSession(TokenwiseSession):
         self._loaded = loaded
         self._llama = loaded.llama
         self._prefilling = False
+        self._token_seconds = math.inf  # in the last prefill
         self._use_context()
         self.vocabulary = Vocabulary(loaded.llama, loaded.model)
         # In a notebook people load again into the same name and never close. The old model must go, or the board does.
@@ -119,7 +125,13 @@ class LlamaSession(TokenwiseSession):
             self._pace.check()
         ids = (ctypes.c_int32 * len(part))(*part)
         batch = self._llama.llama_batch_get_one(ids, len(part))
-        return interruptible.run(functools.partial(self._decode, batch, part), self._interrupt)
+        work = functools.partial(self._decode, batch, part)
+        started = time.perf_counter()
+        soon = len(part) * self._token_seconds < _SOON
+        done = work() if soon else interruptible.run(work, self._interrupt)
+        if len(part) > 1:
+            self._token_seconds = (time.perf_counter() - started) / len(part)
+        return done
 
     def _samples(self, job: Job) -> Generator[int]:
         llama, ctx = self._llama, self._ctx
