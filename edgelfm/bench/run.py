@@ -206,7 +206,7 @@ def run(
         started_at=started_at,
         command=command,
         seconds=time.perf_counter() - begun,
-        host=host,
+        host=_told(host),
         bandwidth_bytes_per_second=middle,
         interleaved=True,
         results=tuple(_result(entrant, middle) for entrant in work.entrants),
@@ -242,6 +242,13 @@ def _name(step: Step) -> str:
         "first_token_after_edit": "first token after an edit",
     }
     return words[step.kind]
+
+
+def _told(host: Host) -> Host:
+    """The machine without what is nobody's business in a report that people share: their name, and the boot."""
+    home, path = str(Path.home()), host.disk.path
+    path = "~" + path.removeprefix(home) if path.startswith(home) else path
+    return replace(host, os=replace(host.os, boot_id=""), disk=replace(host.disk, path=path))
 
 
 def _unknown(name: str) -> Subject:

@@ -68,7 +68,7 @@ class TestFinding:
         assert [runner.name for runner in found.runners] == [
             "llama.cpp bare loop",
             "llama-cpp-python",
-            "llama-cpp-python, equal settings",
+            "llama-cpp-python, tuned",
         ]
         assert [note.split()[0] for note in found.notes] == ["transformers", "onnxruntime-genai", "mlx"]
         assert all("pip install 'edgelfm[peers]'" in note for note in found.notes)

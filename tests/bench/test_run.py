@@ -20,7 +20,7 @@ from edgelfm.bench.report import BenchReport
 from edgelfm.bench.run import run
 from edgelfm.bench.statistics import find, rates
 from edgelfm.errors import BackendError
-from edgelfm.hardware.host import Host
+from edgelfm.hardware.host import Disk, Host, OperatingSystem
 from edgelfm.models.entry import Role
 from edgelfm.monitor.memory import read_process
 from edgelfm.planning.plan import Candidate
@@ -116,6 +116,13 @@ def test_energy_of_a_decode_is_without_the_prefill_before_it(scripted: Any, tree
         assert series is not None
         assert [one.energy_joules for one in series.repetitions] == pytest.approx([64.0] * 3)
     assert find(result, "first_token_warm").repetitions[0].energy_joules is None  # type: ignore[union-attr]
+
+
+def test_a_report_does_not_tell_whose_machine_it_is(scripted: Any) -> None:
+    host = Host(os=OperatingSystem(boot_id="4c1b"), disk=Disk(path=str(Path.home() / ".cache" / "huggingface")))
+    report = run([scripted("one")], QUICK, host=host, command="edgelfm bench", gate=Gate(0.0))
+    assert report.host.disk.path == "~/.cache/huggingface"
+    assert report.host.os.boot_id == ""
 
 
 def test_a_forecast_learns_from_what_was_done() -> None:

@@ -43,7 +43,7 @@ class _Kind:
 _KINDS = (
     _Kind("llama.cpp bare loop", "bare_loop", ("llama_cpp",)),
     _Kind("llama-cpp-python", "llama_cpp_python", ("llama_cpp",)),
-    _Kind("llama-cpp-python, equal settings", "llama_cpp_python_equal", ("llama_cpp",)),
+    _Kind("llama-cpp-python, tuned", "llama_cpp_python_tuned", ("llama_cpp",)),
     _Kind("transformers", "hugging_face", ("torch", "transformers", "gguf"), "hf", 2.2),
     _Kind(
         "onnxruntime-genai",

@@ -17,7 +17,7 @@ class LlamaCppPython(Peer):
 
     name = "llama-cpp-python"
     remembers = True  # what it recognises of the last prompt; the rest it evaluates again
-    equal: ClassVar[bool] = False
+    tuned: ClassVar[bool] = False
 
     def prepare(self) -> None:
         """See `Peer`."""
@@ -36,7 +36,7 @@ class LlamaCppPython(Peer):
         """See `Peer`."""
         chosen = self.task.settings
         given: dict[str, Any] = {"n_gpu_layers": chosen["gpu_layers"]}
-        if self.equal:
+        if self.tuned:
             given |= {"n_threads": chosen["threads"], "n_threads_batch": chosen["threads_prefill"]}
             given |= {"n_batch": chosen["batch"], "n_ubatch": chosen["micro_batch"]}
             given |= {"flash_attn": chosen["flash_attention"], "use_mmap": chosen["mmap"]}
@@ -86,12 +86,12 @@ class LlamaCppPython(Peer):
             "batch": context.n_batch,
             "micro-batch": context.n_ubatch,
             "flash attention": {-1: "auto", 0: "off", 1: "on"}.get(int(context.flash_attn_type), "?"),
-            "mmap": "on" if not self.equal or self.task.settings["mmap"] else "off",
+            "mmap": "on" if not self.tuned or self.task.settings["mmap"] else "off",
         }
 
     def note(self) -> str:
         """See `Peer`."""
-        return "" if self.equal else "at its defaults"
+        return "" if self.tuned else "at its defaults"
 
     def _stream(self, prompt: list[int], tokens: int) -> Written | None:
         """None if it wrote past the end, which it does while characters are broken."""
