@@ -110,7 +110,7 @@ def load(
     The keywords are those of `plan`. `offline=True` never touches the network; `progress=False` shows no bars;
     `chat_template` replaces the template in the file. What will not fit is refused before any memory is touched.
 
-    A network that was never run here in that quantization is measured for some three seconds, to find the fastest
+    A network that was never run here in that quantization is measured for some five seconds, to find the fastest
     settings. `tune=False` leaves that out; a function is told how far it is. What you ask for stays as you ask.
 
     Raises `DoesNotFit`, `PlanningError`, `UnknownModel`, the `StoreError` family, `BackendMissing`, `BackendError`.
@@ -290,7 +290,7 @@ class Model:
             self._engine, prefix, system, disk if isinstance(disk, bool) else Path(disk), progress=progress
         )
 
-    def tune(self, *, seconds: float = 12.0, progress: bool | Measured = True) -> Tuned:
+    def tune(self, *, seconds: float = 20.0, progress: bool | Measured = True) -> Tuned:
         """Measure for about `seconds` which settings are fastest here, use them, and keep them for the next start.
 
         States of conversations are given up; their next turn reads them anew. `plan` and `candidate` are then those

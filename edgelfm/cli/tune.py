@@ -27,7 +27,7 @@ def tune(
     profile: options.Profile = None,
     seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="About how long to measure.", min=_LEAST_SECONDS)
-    ] = 12.0,
+    ] = 20.0,
     forget: Annotated[
         bool, typer.Option("--forget", help="Forget all that was measured on this machine, and measure nothing.")
     ] = False,
