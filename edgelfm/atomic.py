@@ -76,10 +76,9 @@ def _create(path: Path, mode: int) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{_SUFFIX}")
         file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        _lock(file)
-        if temporary.exists():
+        if _lock(file) is not False and temporary.exists():
             return temporary, file
-        os.close(file)  # another process saw it before it was locked, and took it for a leftover
+        os.close(file)  # somebody saw it before it was locked, and takes it for a leftover
 
 
 def _write_all(file: int, data: memoryview) -> None:
@@ -106,16 +105,18 @@ def _remove_leftovers(path: Path) -> None:
                 os.close(file)
 
 
-def _lock(file: int) -> bool:
-    """Lock an open file until it is closed. False if another process has it, or the file system has no locks."""
+def _lock(file: int) -> bool | None:
+    """Lock an open file until it is closed. False if somebody else has it, None if there are no locks here."""
     if sys.platform == "win32":
-        return False
+        return None
     import fcntl
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 

@@ -135,7 +135,7 @@ def test_closing_gives_the_memory_back() -> None:
 def test_a_model_that_nobody_holds_is_freed_at_once() -> None:
     """What people do in a notebook: load again into the same name, and never close."""
     process = psutil.Process()
-    model = edgelfm.load("starter", context=4096, progress=False)
+    model = edgelfm.load("starter", context=4096, progress=False, tune=False)
     talk = model.conversation()
     talk.send("Hi", max_tokens=2)
     for _ in talk.stream("Tell me a story."):

@@ -224,7 +224,7 @@ def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
             request, situation.budget, architecture.context_supported, architecture.context_advertised, rung.context
         ),
         batch=Decision(batch(rung), "pieces of prompt that the runtime takes at once"),
-        micro_batch=pieces or _micro_batch(way, rung, memory),
+        micro_batch=pieces or _micro_batch(way, rung, memory, attends),
         kv_type=_kv_type(way, rung),
         flash_attention=flash or _flash_attention(way, rung, memory),
         mmap=way.mmap,
@@ -252,19 +252,19 @@ def _without_flash_attention(way: Way, rung: Rung) -> Rung | None:
 
 
 def _spares(way: Way, rung: Rung) -> bool:
-    """Whether flash attention can be left off for at most a twentieth of what may be spent."""
-    memory = way.memory(rung, flash_attention=False)
-    more = memory.total - way.memory(rung).total
-    return way.fits(memory) and more * 20 <= way.situation.budget.usable_bytes
+    """Whether flash attention can be left off for at most a quarter more memory."""
+    without, usual = way.memory(rung, flash_attention=False), way.memory(rung).total
+    return way.fits(without) and without.total <= usual * 5 / 4
 
 
-def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[int]:
+def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate, flash: bool) -> Decision[int]:
     if way.situation.request.micro_batch is not None:
         return Decision(rung.micro_batch, "asked for", "measured")
     taken = memory.part("compute buffers")
     if rung.micro_batch >= MICRO_BATCHES[0]:
         return Decision(rung.micro_batch, f"{format_bytes(taken)} of compute buffers, which this machine has room for")
-    most = way.memory(replace(rung, micro_batch=min(MICRO_BATCHES[0], rung.context))).part("compute buffers")
+    largest = replace(rung, micro_batch=min(MICRO_BATCHES[0], rung.context))
+    most = way.memory(largest, flash_attention=flash).part("compute buffers")
     reason = f"{format_bytes(taken)} of compute buffers instead of {format_bytes(most)}"
     if rung.micro_batch < min(default_micro_batch(way.situation.budget), rung.context):
         reason += ", to make it fit"

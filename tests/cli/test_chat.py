@@ -57,7 +57,7 @@ def test_ctrl_c_stops_the_reply_and_the_conversation_goes_on(terminal: Callable)
     with terminal(*ONCE) as talk:
         at = talk.wait_for(PROMPT)
         talk.type(LONG + "\n")
-        at = talk.wait_for(r"lighthouse\.\s+\w+ \w+ \w+", after=at)
+        at = talk.wait_for(r"lighthouse\.\s+\S+ \S+ \S+", after=at)
         talk.type("\x03")
         at = talk.wait_for("cancelled", after=at)
         at = talk.wait_for(PROMPT, after=at)

@@ -42,7 +42,7 @@ def test_a_killed_chat_has_lost_nothing(terminal: Callable, tmp_path: Path) -> N
         talk.type("/set max_tokens 900\n")
         at = talk.wait_for(PROMPT, after=at)
         talk.type("Write a very long story about a lighthouse.\n")
-        talk.wait_for(r"lighthouse\.\s+\w+ \w+ \w+", after=at)
+        talk.wait_for(r"lighthouse\.\s+\S+ \S+ \S+", after=at)
         os.kill(talk._process.pid, signal.SIGKILL)
     assert [message["role"] for message in _messages(file)] == ["user", "assistant", "user"]
     with terminal("chat", "--resume", str(file)) as talk:

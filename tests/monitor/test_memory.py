@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def test_a_process_that_has_ended_has_none(tree: Callable[..., Path]) -> None:
 def test_this_process_grows_by_what_it_takes() -> None:
     before = read_process(os.getpid())
     assert before is not None
-    held = bytearray(os.urandom(1)) * (64 * MIB)
+    held = mmap.mmap(-1, 64 * MIB)  # fresh from the system, where Python may use again what it has
+    held.write(bytes(64 * MIB))
     after = read_process(os.getpid())
     assert after is not None
     assert after.resident - before.resident == pytest.approx(len(held), rel=0.1)
