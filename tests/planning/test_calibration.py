@@ -93,6 +93,20 @@ def test_two_runs_predict_other_sizes(pair: tuple[str, str], make_record: MakeRe
         assert "2 runs here" in speed.reason
 
 
+def test_where_quantizations_are_computed_at_different_speeds_the_same_one_tells_most(make_record: MakeRecord) -> None:
+    """Q4_0 at a third of the memory's bandwidth and Q8_0 at half of it, as a 2-core Xeon has it."""
+    small = make_record(model="small", quantization="Q4_0", bytes_per_token=222_000_000, decode=0.0274)
+    large = make_record(model="large", quantization="Q8_0", bytes_per_token=1_258_000_000, decode=0.0900)
+    both = evidenced([small, large])
+    for read, quantization, true in ((706e6, "Q4_0", 12.7), (389e6, "Q8_0", 29.9)):
+        speed = both.decode(subject(read, quantization=quantization))
+        assert within(speed, true)
+        assert midpoint(speed) == pytest.approx(true, rel=0.2)
+    # Of one that nobody ran here less is promised.
+    unknown = both.decode(subject(706e6, quantization="Q4_K_M"))
+    assert width(unknown) > 0.15
+
+
 def test_one_run_predicts_with_a_wider_range(make_record: MakeRecord) -> None:
     one = evidenced([sized(make_record, 222e6)]).decode(subject(706e6))
     two = evidenced([sized(make_record, 222e6), sized(make_record, 1258e6)]).decode(subject(706e6))
