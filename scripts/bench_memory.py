@@ -1,6 +1,6 @@
 """Is the memory that edgelfm predicts the memory that the process takes? LFM2 shapes x quantizations x contexts.
 
-Each row is a fresh process: `edgelfm.load(file, context=..., tune=False)`, all else left to the planner, a prompt of 600
+Each row is a new process: `edgelfm.load(file, context=..., tune=False)`, all else left to the planner; a prompt of 600
 tokens, 32 tokens of reply, then the peak of resident memory that Linux kept (VmHWM). llama.cpp fills the KV cache with
 zeros when it makes it, so all of it is resident however short the prompt; only the attention mask grows with what the
 context holds, and `--fill` makes the prompt as long as the context to show that too (slow: many minutes a row).
