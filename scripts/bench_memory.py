@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -129,6 +131,8 @@ def main() -> int:
         kind, path, context, prompt = arguments.child
         print(json.dumps(CHILDREN[kind](path, int(context), int(prompt))))
         return 0
+    cache = tempfile.TemporaryDirectory()
+    os.environ["EDGELFM_CACHE"] = cache.name  # what was tuned here before is another plan
     console = Console()
     rows: list[Row] = []
     for shape in SHAPES:

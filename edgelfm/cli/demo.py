@@ -112,9 +112,11 @@ def _summarise(lfm: Model, replies: list[Reply], peak: int, busy: str) -> None:
     predicted = lfm.candidate.memory.total
     first, last = replies[0].timings, replies[-1].timings
     kept = f"{last.cached_tokens} of {last.prompt_tokens} prompt tokens were already in the model's state"
+    # Without flash attention the buffers grow with what is said, up to what the plan counts.
+    full = "" if lfm.candidate.settings.flash_attention.value else " with the context full"
     write_line("Measured", style="bold")
     write_facts([
-        ("  memory", f"{format_bytes(predicted)} predicted, {format_bytes(peak)} measured at the peak "
+        ("  memory", f"{format_bytes(predicted)} predicted{full}, {format_bytes(peak)} measured at the peak "
                      f"({(peak - predicted) / predicted:+.1%})"),
         ("  load", format_seconds(lfm.load_seconds)),
         ("  prefill", _rate(first.prefill_tokens_per_second)),

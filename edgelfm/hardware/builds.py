@@ -23,6 +23,11 @@ if found and os.name != "nt":
 else:
     import llama_cpp
     text = llama_cpp.llama_print_system_info()
+if b"AMX_INT8 = 1" in text:  # found to crash, it is not used
+    from pathlib import Path
+    from edgelfm.backends.llama_cpp.amx import crashes
+    if crashes(Path(folder, "lib")):
+        text = text.replace(b"AMX_INT8 = 1", b"AMX_CRASHES = 1")
 print(text.decode())
 """
 _ASK_ONNX = """

@@ -41,7 +41,8 @@ def read_runtimes(machine: Machine, cpu: Cpu, gpus: tuple[Gpu, ...]) -> tuple[Ru
 
 def llama_advice(cpu: Cpu, gpus: Iterable[Gpu], build: tuple[str, ...], system: System = "linux") -> str:
     """What a build of llama.cpp leaves unused on this machine, and the command that would use it."""
-    unused = [ours for ours, theirs in _KERNELS.items() if ours in cpu.features and theirs not in build]
+    built = {*build, "AMX_INT8"} if "AMX_CRASHES" in build else build  # the same compiler would build the same again
+    unused = [ours for ours, theirs in _KERNELS.items() if ours in cpu.features and theirs not in built]
     cuda = "CUDA" not in build and any(gpu.vendor == "nvidia" and gpu.usable for gpu in gpus)
     if not unused and not cuda:
         return ""

@@ -12,7 +12,7 @@ def test_the_demo_answers_and_measures(edgelfm: Callable) -> None:
     assert ran.status == 0, ran.err
     assert len(re.findall(r"^> ", ran.out, re.MULTILINE)) == 2
     assert re.search(r"sky|blue|light", ran.out.partition("one sentence.")[2])
-    assert re.search(r"memory +[\d.]+ [MG]iB predicted, [\d.]+ [MG]iB measured", ran.out)
+    assert re.search(r"memory +[\d.]+ [MG]iB predicted( with the context full)?, [\d.]+ [MG]iB measured", ran.out)
     assert re.search(r"decode +[\d.]+ tokens/s", ran.out)
     assert re.search(r"get it +edgelfm chat lfm", ran.out)
     assert "\x1b" not in ran.out

@@ -110,3 +110,9 @@ def test_onnxruntime_under_any_of_its_names(build_machine: Build) -> None:
 )
 def test_ollama(text: str, version: str) -> None:
     assert parse_ollama_version(text) == version
+
+
+def test_a_build_whose_amx_code_crashes_is_not_to_be_built_again() -> None:
+    cpu = Cpu(features=("avx2", "amx_int8"))
+    assert "amx_int8" in llama_advice(cpu, (), ("AVX2",))
+    assert llama_advice(cpu, (), ("AVX2", "AMX_CRASHES")) == ""
