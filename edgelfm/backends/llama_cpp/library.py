@@ -19,10 +19,10 @@ from ...errors import BackendError, BackendMissing
 #: Turns of the waiting loop before a thread of GNU OpenMP gives its core back. Its own default is 300,000, some
 #: milliseconds to tens of them: beside another program that computes, the threads of llama.cpp can burn the very core
 #: that the last of them waits for. How long a turn is depends on the processor, 20 to 70 ns. Decode of the starter on
-#: two cores, tokens per second, median of three; alone, and beside a busy loop, where `pace` lowers the threads:
-#:     Xeon with AMX, 1,000: 72.4, 44    3,000: 73.9, 44    10,000: 75.0, 45    30,000: 75.9, 45    300,000: 73.8, 44
-#: With fewer turns the second thread sleeps while a token is drawn, and to wake it takes longer than to keep it. On an
-#: EPYC 1,000 and 10,000 were alike. `bench_contention.py` measures them.
+#: two cores of a Xeon, tokens per second, alone (medians of six) and beside a busy loop, where `pace` lowers threads:
+#:     1,000: 72.7, 44    3,000: 74.1, 44    10,000: 74.9, 45    30,000: 75.4, 45    300,000: 74.2, 44
+#: With fewer turns the second thread sleeps while a token is drawn, and to wake it takes longer than that. An EPYC
+#: alone, in one noisy run: 1,000: 121, 10,000: 114, 100,000: 121. `bench_contention.py` measures them.
 SPIN_COUNT = "10000"
 _ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
