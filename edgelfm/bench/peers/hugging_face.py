@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from .peer import FolderTokens, Peer, Written, require_count, serve_peer
+from .peer import FolderPeer, Written, require_count, serve_peer
 
 
-class Transformers(Peer):
+class Transformers(FolderPeer):
     """See the module."""
 
     name = "transformers"
 
     def prepare(self) -> None:
         """See `Peer`."""
+        super().prepare()
         self._torch: Any = import_module("torch")
         transformers: Any = import_module("transformers")
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         self._class: Any = transformers.AutoModelForCausalLM
-        self._model: Any = None
-        self._tokens = FolderTokens(Path(self.task.weights))
         self._device = (
             "cuda" if self._torch.cuda.is_available() else "mps" if self._torch.backends.mps.is_available() else "cpu"
         )
@@ -36,19 +34,6 @@ class Transformers(Peer):
         self._model = model.to(self._device).eval()
         for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
             setattr(model.generation_config, name, None)  # nothing ends a text
-
-    def close(self) -> None:
-        """See `Peer`."""
-        self._model = None
-
-    def tokenize(self, text: str) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens(text)
-
-    @property
-    def bos(self) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens.bos
 
     def write(self, prompt: list[int], tokens: int) -> Written:
         """See `Peer`."""

@@ -7,27 +7,25 @@ are widened once more. The bench says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from .peer import FolderTokens, Peer, Written, require_count, serve_peer
+from .peer import FolderPeer, Written, require_count, serve_peer
 
 
-class Mlx(Peer):
+class Mlx(FolderPeer):
     """See the module."""
 
     name = "mlx"
 
     def prepare(self) -> None:
         """See `Peer`."""
+        super().prepare()
         self._core: Any = import_module("mlx.core")
         self._lm: Any = import_module("mlx_lm")
-        self._model: Any = None
         self._tokenizer: Any = None
-        self._tokens = FolderTokens(Path(self.task.weights))
         self._gpu = self._core.default_device().type == self._core.DeviceType.gpu
 
     def open(self) -> None:
@@ -37,19 +35,6 @@ class Mlx(Peer):
         if not self._gpu:
             self._model.set_dtype(self._core.float32)
             self._core.eval(self._model.parameters())
-
-    def close(self) -> None:
-        """See `Peer`."""
-        self._model = None
-
-    def tokenize(self, text: str) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens(text)
-
-    @property
-    def bos(self) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens.bos
 
     def write(self, prompt: list[int], tokens: int) -> Written:
         """See `Peer`."""

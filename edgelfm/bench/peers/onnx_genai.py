@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from .peer import FolderTokens, Peer, Written, serve_peer
+from .peer import FolderPeer, Written, serve_peer
 
 
-class OnnxGenai(Peer):
+class OnnxGenai(FolderPeer):
     """See the module."""
 
     name = "onnxruntime-genai"
 
     def prepare(self) -> None:
         """See `Peer`."""
+        super().prepare()
         self._genai: Any = import_module("onnxruntime_genai")
-        self._model: Any = None
-        self._tokens = FolderTokens(Path(self.task.weights))
 
     def open(self) -> None:
         """See `Peer`."""
         self._model = self._genai.Model(self.task.weights)
-
-    def close(self) -> None:
-        """See `Peer`."""
-        self._model = None
-
-    def tokenize(self, text: str) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens(text)
-
-    @property
-    def bos(self) -> Sequence[int]:
-        """See `Peer`."""
-        return self._tokens.bos
 
     def write(self, prompt: list[int], tokens: int) -> Written:
         """See `Peer`."""

@@ -165,20 +165,32 @@ class PeerRunner:
         return prompt_ids(self._peer.tokenize, self._seed, tokens, self._peer.bos if begins else ())
 
 
-class FolderTokens:
-    """The tokenizer.json of a folder that `conversion` wrote."""
+class FolderPeer(Peer):
+    """One that reads a folder that `conversion` wrote, by its tokenizer.json. Its model is freed when it is let go."""
 
-    def __init__(self, folder: Path) -> None:
+    def prepare(self) -> None:
+        """See `Peer`. A runtime adds its own imports."""
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        folder = Path(self.task.weights)
+        self._model: Any = None
+        self._tokenizer_json = Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        token = self._tokenizer.token_to_id(config.get("bos_token") or "")
-        self.bos: tuple[int, ...] = () if token is None else (token,)
+        token = self._tokenizer_json.token_to_id(config.get("bos_token") or "")
+        self._bos: tuple[int, ...] = () if token is None else (token,)
 
-    def __call__(self, text: str) -> list[int]:
-        """Token ids without special tokens."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+    def close(self) -> None:
+        """See `Peer`."""
+        self._model = None
+
+    def tokenize(self, text: str) -> Sequence[int]:
+        """See `Peer`."""
+        return list(self._tokenizer_json.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def bos(self) -> Sequence[int]:
+        """See `Peer`."""
+        return self._bos
 
 
 def require_count(peer: Peer, written: int, tokens: int) -> None:
