@@ -140,11 +140,12 @@ def test_a_model_that_nobody_holds_is_freed_at_once() -> None:
     talk.send("Hi", max_tokens=2)
     for _ in talk.stream("Tell me a story."):
         break
-    held, total = process.memory_info().rss, model.memory().total
+    held, memory = process.memory_info().rss, model.memory()
+    touched = memory.weights + memory.kv  # a short prompt leaves most of the compute buffer untouched
     gc.disable()
     try:
         del model, talk
-        assert held - process.memory_info().rss > 0.8 * total
+        assert held - process.memory_info().rss > 0.9 * touched
     finally:
         gc.enable()
 
