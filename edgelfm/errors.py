@@ -25,6 +25,8 @@
     ├─ StateRefused          (ValueError)         a saved state is foreign, truncated, damaged or of another build
     ├─ ChatFileError         (ValueError)         a saved conversation cannot be read or written
     ├─ BenchFileError        (ValueError)         a saved benchmark cannot be read or written
+    ├─ TraceFileError        (ValueError)         a saved trace cannot be read or written
+    ├─ WidgetsMissing        (ImportError)        ipywidgets or anywidget is not installed
     ├─ ContextExceeded       (ValueError)         the prompt is longer than the context
     └─ TemplateError         (ValueError)         the chat template is broken or refuses these messages
 
@@ -147,6 +149,14 @@ class ChatFileError(EdgelfmError, ValueError):
 
 class BenchFileError(EdgelfmError, ValueError):
     """A saved benchmark cannot be read or written."""
+
+
+class TraceFileError(EdgelfmError, ValueError):
+    """A saved trace cannot be read or written."""
+
+
+class WidgetsMissing(EdgelfmError, ImportError):
+    """ipywidgets or anywidget is not installed."""
 
 
 class ContextExceeded(EdgelfmError, ValueError):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..markup import element, escape
 from ..units import format_bytes, format_seconds
 from . import plots, remarks
 from .figures import Figure, Key, best, figures, keys, write
 from .report import BenchReport, Result
-from .svg import element, escape
 
 _SECTIONS = (
     ("Speed", ("prefill", "decode", "sustained")),

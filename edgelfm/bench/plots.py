@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..markup import element, number, percent, picture, text, ticks
 from ..units import format_seconds
 from .figures import Figure, Key, scale
 from .report import Slice
-from .svg import element, number, percent, picture, text, ticks
 
 _ROW, _BAR, _TOP = 52.0, 13.0, 22.0  # pixels: of a row, of its bar, from the top of the row to the bar
 _AXIS = 40.0  # pixels below the bars

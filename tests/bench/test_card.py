@@ -14,7 +14,7 @@ from edgelfm.bench.card import report_html
 from edgelfm.bench.figures import Key, figures
 from edgelfm.bench.plots import Bar, bars, shortened, sustained
 from edgelfm.bench.report import BenchReport, Slice
-from edgelfm.bench.svg import escape, number, ticks
+from edgelfm.markup import escape, number, ticks
 from tests import bench_reports
 from tests.bench_reports import alone, crowd, example
 

@@ -1,4 +1,4 @@
-"""Small pieces of SVG and HTML: elements, escaped text, and the ticks of an axis. Knows nothing of benchmarks.
+"""Small pieces of SVG and HTML: elements, escaped text, and the ticks of an axis. Knows nothing of what is shown.
 
 Positions along a plot are percentages of its width and those across it pixels, so a plot fills any width and its text
 keeps its size, on a phone as on a wide screen.
