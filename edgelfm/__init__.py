@@ -13,6 +13,9 @@ from .chat import Conversation, Message, Piece, Reply, Stream
 from .errors import EdgelfmError
 from .hardware.host import Host
 from .model import Model, inspect, load, plan, resume
+from .monitor.trace import Trace
+from .recording import record
+from .widgets import compare, playground
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,8 +27,19 @@ __all__ = [
     "Piece",
     "Reply",
     "Stream",
+    "Trace",
+    "compare",
     "inspect",
     "load",
     "plan",
+    "playground",
+    "record",
     "resume",
 ]
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """What `%load_ext edgelfm` calls: adds `%%lfm`. See `edgelfm.notebook.magic`."""
+    from .upstairs import widget
+
+    ipython.register_magics(widget("magic", "LfmMagics"))  # type: ignore[attr-defined]

@@ -161,6 +161,10 @@ class AsyncConversation:
         """Go to the branch through `node`. See `Conversation.switch`."""
         self._conversation.switch(node)
 
+    def back_to(self, node: Node | int) -> None:
+        """Go back to a reply, so that the next message begins another branch after it. See `Conversation.back_to`."""
+        self._conversation.back_to(node)
+
     def undo(self) -> None:
         """Go back to before the last message."""
         self._conversation.undo()

@@ -29,3 +29,9 @@ class Decision(Generic[T]):
 
     def __str__(self) -> str:
         return f"{self.value} ({self.reason})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .markup import badge, bundle, escape
+
+        value, known = escape(str(self.value)), "" if self.asked else f" {badge(self.grade)}"
+        return bundle(str(self), f"<b>{value}</b>{known} <small>{escape(self.reason)}</small>")

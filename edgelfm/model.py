@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .arguments import on_disk, read_host, read_request
@@ -15,6 +14,7 @@ from .chat.reply import Reply
 from .chat.stream import Stream
 from .errors import ChatFileError, RequestError
 from .hardware.host import Host
+from .upstairs import widget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .chat.options import ReplyOptions
     from .chat.priming import Primed
     from .models.entry import ModelEntry, Task
+    from .models.progress import Show as Fetched
+    from .notebook.monitor_panel import MonitorPanel
     from .planning.plan import Candidate, KvType, Plan
     from .tuning.progress import Show as Measured
     from .tuning.tune import Tuned
@@ -101,14 +103,15 @@ def load(
     micro_batch: int | None = None,
     profile: str | Path | None = None,
     offline: bool | None = None,
-    progress: bool = True,
+    progress: bool | Fetched = True,
     chat_template: str | None = None,
     tune: bool | Measured = True,
 ) -> Model:
     """Choose, fetch, check and open a model. With no name, the one that suits this machine.
 
-    The keywords are those of `plan`. `offline=True` never touches the network; `progress=False` shows no bars;
-    `chat_template` replaces the template in the file. What will not fit is refused before any memory is touched.
+    The keywords are those of `plan`. `offline=True` never touches the network; `progress=False` shows no bars, and a
+    function is told how far a download is; `chat_template` replaces the template in the file. What will not fit is
+    refused before any memory is touched.
 
     A network that was never run here in that quantization is measured for some five seconds, to find the fastest
     settings. `tune=False` leaves that out; a function is told how far it is. What you ask for stays as you ask.
@@ -129,7 +132,7 @@ def load(
     session = registry.get(candidate.backend)(candidate, files)
     model = Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
     if tune:
-        model._tune_on_first_use(tune if callable(tune) else progress)
+        model._tune_on_first_use(tune if callable(tune) else progress is True)
     return model
 
 
@@ -360,6 +363,11 @@ class Model:
         )  # fmt: skip
         return bench(self._session, self.candidate, self.host, settings, progress=progress)
 
+    def monitor(self) -> MonitorPanel:
+        """A live widget: memory beside what was predicted, tokens per second, cores, heat and power."""
+        panel: MonitorPanel = widget("monitor_panel", "MonitorPanel")(self)
+        return panel
+
     def close(self) -> None:
         """Stop what runs and free everything. Calling it twice is fine."""
         self._session.close()
@@ -367,9 +375,7 @@ class Model:
     def __enter__(self) -> Model:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -377,6 +383,11 @@ class Model:
             f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
             f"context {self.context} tokens>"
         )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .model_html import model_bundle
+
+        return model_bundle(self)
 
 
 def _loaded_as(candidate: Candidate, context: int) -> LoadedAs:

@@ -43,6 +43,15 @@ def format_bytes(count: float) -> str:
     return f"{sign}{count / GIB:.2f} GiB"
 
 
+def size_text(count: int) -> str | int:
+    """Bytes as `parse_bytes` reads them back to the byte: `"1.5 GiB"`, `"768 MiB"`, or the number itself."""
+    for unit, size in (("GiB", GIB), ("MiB", MIB)):
+        text = f"{count / size:.3f}".rstrip("0").rstrip(".") + f" {unit}"
+        if count >= size and parse_bytes(text) == count:
+            return text
+    return count
+
+
 def format_rate(bytes_per_second: float) -> str:
     """Write bytes per second for people, in decimal units as data sheets do: `31.6 GB/s`, `1.01 TB/s`."""
     if bytes_per_second < 999.5e9:

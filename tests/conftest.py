@@ -21,6 +21,11 @@ MACHINES = Path(__file__).parent / "hardware" / "machines"
 MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser come last: Playwright keeps an event loop in this thread, and others want their own."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @cache
 def _host(name: str) -> Host:
     return inspect(Machine.from_folder(MACHINES / name))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgelfm.errors import RequestError
-from edgelfm.units import format_bytes, format_rate, format_seconds, parse_bytes, round_up
+from edgelfm.units import format_bytes, format_rate, format_seconds, parse_bytes, round_up, size_text
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,22 @@ from edgelfm.units import format_bytes, format_rate, format_seconds, parse_bytes
 )
 def test_amounts_people_write(text: str | int, expected: int) -> None:
     assert parse_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1_610_612_736, "1.5 GiB"),
+        (805_306_368, "768 MiB"),
+        (1000, 1000),
+        (0, 0),
+        (10**30, 10**30),
+        (2**80, "1125899906842624 GiB"),
+    ],
+)
+def test_an_amount_to_type_is_read_back_to_the_byte(count: int, text: str | int) -> None:
+    assert size_text(count) == text
+    assert parse_bytes(size_text(count)) == count
 
 
 @pytest.mark.parametrize("text", ["", "much", "1.5 gallons", "-3 GB", -3, "1,5 GB", None, 2.5, True, "GiB"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..models.entry import Role, Sampling
+from ..monitor.events import Events
 from .cancel import Cancel
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class Memory:
             self.output + other.output,
         )
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import memory_bundle
+
+        return memory_bundle(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -131,6 +137,11 @@ class Session(Protocol):
     @property
     def context(self) -> int:
         """Tokens of prompt and reply together."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """What it does and when, for whoever listens."""
         ...
 
     @property

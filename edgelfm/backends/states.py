@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..monitor.events import Events
 from .base import Kept
 
 #: A state is parked before it loses at least this many tokens. Evaluating fewer again costs less than the copy does.
@@ -94,6 +95,7 @@ class States:
     checkpoints: list[Checkpoint] = field(default_factory=list)  # of the live state, shortest first
     parked: list[Parked] = field(default_factory=list)
     keep: bool = True  # whether the live state is worth parking
+    events: Events = field(default_factory=Events)  # is told of checkpoints and of going back
     _clock: int = 0
 
     def go_to(self, prompt: Sequence[int], *, keep: bool = True) -> int:
@@ -101,7 +103,7 @@ class States:
 
         Returns its length in tokens. `keep` says whether what is made of it will be wanted again.
         """
-        prompt = list(prompt)
+        prompt, before = list(prompt), len(self.tokens)
         reach = _reach(self.tokens, self.checkpoints, self.runtime.cuttable, prompt)
         best, source = reach, None
         for one in self.parked:
@@ -116,6 +118,8 @@ class States:
             return self.go_to(prompt, keep=keep)  # without that one, which is gone
         reached = self._cut(best)
         self._shrink(0)
+        if reached and (source is not None or reached < before):
+            self.events.emit("restore", tokens=reached, note="" if source is None else "parked")
         return reached
 
     def advance(self, tokens: Sequence[int]) -> None:
@@ -130,6 +134,7 @@ class States:
             self.checkpoints[-1].used = self._tick()
             return
         self.checkpoints.append(Checkpoint(len(self.tokens), self.runtime.checkpoint(), self._tick()))
+        self.events.emit("checkpoint", tokens=len(self.tokens))
         self._shrink(0)
 
     def recover(self) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ..errors import ContextExceeded, RequestError, SessionClosed, StateRefused
 from ..models.entry import Sampling
+from ..monitor.events import Events
 from .base import FinishReason, Kept, State, Timings, Token, TokenLogprob
 from .cancel import Cancel
 from .line import Line
@@ -89,6 +90,7 @@ class TokenwiseSession(ABC):
     _states: States
 
     def __init__(self) -> None:
+        self.events = Events()
         self._line = Line()
         self._closed = False
 
@@ -142,12 +144,14 @@ class TokenwiseSession(ABC):
         with self._turn(cancel):
             run.prefill_started = time.perf_counter()
             run.cached_tokens = self._states.go_to(prompt)
+            self._tell_prefill(run)
             whole = self._prefill(prompt, cancel)
             self._require_open()
             self._states.mark()
             if pin and whole:
                 self._states.pin()
         run.prefilled = run.first = run.last = time.perf_counter()
+        self._tell_prefill(run)
         return run.timings()
 
     def forget(self) -> None:
@@ -196,6 +200,7 @@ class TokenwiseSession(ABC):
         if self._closed:
             return
         self._closed = True
+        self.events.emit("close")
         self._interrupt()
         turn = self._line.take_over()
         try:
@@ -227,6 +232,7 @@ class TokenwiseSession(ABC):
             with cancel.watched_by(self._interrupt):
                 yield
         finally:
+            self._rest()
             turn.release()
 
     def _stream(self, job: Job, own: list[weakref.ref[Generator[Token]]]) -> Generator[Token]:
@@ -242,6 +248,7 @@ class TokenwiseSession(ABC):
             with job.cancel.watched_by(self._interrupt):
                 last = yield from self._run(job, started)
         finally:
+            self._rest()
             turn.release()
         yield last  # after the release: whoever reads no further than this must not block the others
 
@@ -249,34 +256,55 @@ class TokenwiseSession(ABC):
         prefill_started = time.perf_counter()
         cached = self._states.go_to(job.prompt, keep=job.keep)
         run = _Run(len(job.prompt), cached, started, prefill_started)
+        self._tell_prefill(run)
         prefilled = self._prefill(job.prompt, job.cancel)
         run.prefilled = time.perf_counter()
+        self._tell_prefill(run)
         if not prefilled:
             self._require_open()
             run.first = run.last = run.prefilled
+            self.events.emit("reply", tokens=0, note="cancelled")
             return run.end("", "cancelled")
         text = TextStream(job.stop)
-        finish: FinishReason = "length"
-        with contextlib.closing(self._samples(job)) as tokens:
-            while run.completion < job.limit:
-                token = None if job.cancel.is_set() else next(tokens, None)
-                if token is None:
-                    self._require_open()
-                    finish = "cancelled"
-                    break
-                run.sampled()
-                if self._ends_generation(token):
-                    finish = "stop"
-                    break
-                run.ids.append(token)
-                if job.logprobs is not None:
-                    run.logprobs.append(self._logprob(token, job.logprobs))
-                if piece := text.push(self._piece(token)):
-                    yield run.event(piece)
-                if text.stopped:
-                    finish = "stop"
-                    break
+        events = self.events
+        finish: FinishReason = "cancelled"  # as is what nobody reads to its end
+        try:
+            with contextlib.closing(self._samples(job)) as tokens:
+                while run.completion < job.limit:
+                    token = None if job.cancel.is_set() else next(tokens, None)
+                    if token is None:
+                        self._require_open()
+                        break
+                    run.sampled()
+                    if (listener := events.token) is not None:
+                        listener(run.last)
+                        if run.completion == 1:
+                            events.emit("first_token", seconds=run.first - run.started, at=run.first)
+                    if self._ends_generation(token):
+                        finish = "stop"
+                        break
+                    run.ids.append(token)
+                    if job.logprobs is not None:
+                        run.logprobs.append(self._logprob(token, job.logprobs))
+                    if piece := text.push(self._piece(token)):
+                        yield run.event(piece)
+                    if text.stopped:
+                        finish = "stop"
+                        break
+                else:
+                    finish = "length"
+        finally:
+            events.emit("reply", tokens=run.completion, seconds=run.timings().decode_seconds, note=finish)
         return run.end(text.finish(), finish)
+
+    def _tell_prefill(self, run: _Run) -> None:
+        """To whoever listens: it begins, or it has ended."""
+        tokens = run.prompt_tokens - run.cached_tokens
+        if run.prefilled:
+            seconds = run.prefilled - run.prefill_started
+            self.events.emit("prefilled", tokens=tokens, seconds=seconds, at=run.prefilled)
+        else:
+            self.events.emit("prefill", tokens=tokens, at=run.prefill_started)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -336,6 +364,9 @@ class TokenwiseSession(ABC):
     @abstractmethod
     def _begin(self) -> None:
         """A new generation has its turn: forget earlier interrupts."""
+
+    def _rest(self) -> None:  # noqa: B027  most runtimes have nothing to do here
+        """The turn of this thread is over: let go of what it holds for computing."""
 
     @abstractmethod
     def _interrupt(self) -> None:

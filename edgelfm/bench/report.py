@@ -119,3 +119,8 @@ class BenchReport:
         from .show import report_table
 
         return report_table(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import report_bundle
+
+        return report_bundle(self)

@@ -189,13 +189,28 @@ class Conversation:
 
         Raises `RequestError` if it is not in this conversation.
         """
+        id = self._find(node)
         self._stop_active()
-        id = node.id if isinstance(node, Node) else node
-        found = self._tree[id]
-        if isinstance(node, Node) and found != node:
-            raise RequestError("this message is of another conversation", hint="use one of talk.tree.nodes")
         self._asked = None
         self._tree.go(self._tree.leaf_below(id))
+
+    def back_to(self, node: Node | int) -> None:
+        """Go back to a reply, so that the next message begins another branch after it. What followed it stays.
+
+        Raises `RequestError` if it is not in this conversation, or is a question: `edit` says another in its place.
+        """
+        id = self._find(node)
+        if self._tree[id].message.role == "user":
+            raise RequestError("a question cannot be left without an answer", hint='talk.edit(turn, "…") asks another')
+        self._stop_active()
+        self._asked = None
+        self._tree.go(id)
+
+    def _find(self, node: Node | int) -> int:
+        id = node.id if isinstance(node, Node) else node
+        if isinstance(node, Node) and self._tree[id] != node:
+            raise RequestError("this message is of another conversation", hint="use one of talk.tree.nodes")
+        return self._tree[id].id
 
     def _turn(self, turn: int) -> Node:
         """The user's message of a turn on this branch."""
@@ -256,6 +271,11 @@ class Conversation:
         facts.append(f"{self.context_used} of {self._engine.session.context} tokens")
         head = f"Conversation with {self._engine.model.name}: {', '.join(facts)}"
         return "\n".join([head, *outline(self._tree)])
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import conversation_bundle
+
+        return conversation_bundle(self)
 
 
 def _question(text: object, example: str) -> Message:

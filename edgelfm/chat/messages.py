@@ -34,6 +34,11 @@ class Message:
         """What the chat template sees. It gets the raw text, for templates decide themselves what of it to keep."""
         return {"role": self.role, "content": self.written}
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import message_bundle
+
+        return message_bundle(self)
+
 
 #: A text from the user, a list of messages, or a list of `{"role": …, "content": …}`.
 Messages = str | Sequence[Message | Mapping[str, Any]]

@@ -81,6 +81,11 @@ class Reply(str):
             parts.append(self.finish_reason)
         return " · ".join(parts)
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import reply_bundle
+
+        return reply_bundle(self)
+
     def __reduce__(self) -> str | tuple[object, ...]:
         return _rebuild, (self.text, dict(vars(self)))
 

@@ -34,6 +34,11 @@ class Branches:
     answers: tuple[Node, ...]
     answer: Node | None
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import branches_bundle
+
+        return branches_bundle(self)
+
 
 class Tree:
     """Nodes that are only ever added, and the one where the conversation is now.
@@ -141,3 +146,8 @@ class Tree:
         self._nodes.append(node)
         self._children[node.id] = []
         self._children[node.parent].append(node.id)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import tree_bundle
+
+        return tree_bundle(self)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..models.words import parameters_text, sampling_text
 from .output import Column, write_facts, write_line, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..models.entry import Artifact, ModelEntry, Sampling
+    from ..models.entry import Artifact, ModelEntry
 
 _COLUMNS = (
     Column("backend"),
@@ -37,7 +38,7 @@ def show(entry: ModelEntry) -> None:
             ("layers", _layers(entry)),
             ("context", _context(entry)),
             ("languages", ", ".join(entry.languages)),
-            ("sampling", _sampling(entry.sampling)),
+            ("sampling", sampling_text(entry.sampling)),
             ("licence", f"{entry.license.name}: {entry.license.summary} {entry.license.url}"),
             *(("note", note) for note in entry.notes),
             *(("on disk", str(place)) for artifact in entry.artifacts if (place := on_disk(artifact))),
@@ -77,14 +78,7 @@ def download_bytes(entry: ModelEntry, artifact: Artifact) -> int | None:
 
 def parameters(entry: ModelEntry) -> str:
     """`1.17B`, or `8.34B, 1.5B active` for a mixture of experts."""
-
-    def short(count: int) -> str:
-        return f"{count / 1e9:.3g}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
-
-    if entry.parameters is None:
-        return "?"
-    active = entry.active_parameters
-    return short(entry.parameters) + (f", {short(active)} active" if active and active < entry.parameters else "")
+    return parameters_text(entry) or "?"
 
 
 def _row(entry: ModelEntry, artifact: Artifact) -> tuple[str, ...]:
@@ -110,12 +104,3 @@ def _context(entry: ModelEntry) -> str:
         return ""
     wider = shape.context_advertised > shape.context_supported
     return f"{shape.context_supported} tokens" + (f" (the file says {shape.context_advertised})" if wider else "")
-
-
-def _sampling(preset: Sampling) -> str:
-    steps = [f"temperature {preset.temperature:g}"]
-    cuts = (("top-k", preset.top_k), ("top-p", preset.top_p), ("min-p", preset.min_p))
-    steps += [f"{name} {value:g}" for name, value in cuts if value]
-    if preset.repetition_penalty != 1:
-        steps.append(f"repetition penalty {preset.repetition_penalty:g}")
-    return ", ".join(steps) + (f"; {preset.source}" if preset.source else "")

@@ -189,3 +189,8 @@ class Host:
         from .show import host_table
 
         return host_table(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import host_bundle
+
+        return host_bundle(self)

@@ -136,6 +136,11 @@ class Profile:
             "path": self.path,
         }
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import profile_bundle
+
+        return profile_bundle(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -143,6 +148,11 @@ class Match:
 
     profile: Profile
     reason: str  # "board soc bcm2712" or "chosen by EDGELFM_PROFILE"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import match_bundle
+
+        return match_bundle(self)
 
 
 def load(environment: Mapping[str, str] | None = None) -> dict[str, Profile]:

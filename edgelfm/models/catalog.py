@@ -49,6 +49,11 @@ class Catalog:
         near = difflib.get_close_matches(fold(name).rpartition("/")[2], index, n=4 * count, cutoff=0.6)
         return tuple(dict.fromkeys(index[key].id for key in near))[:count]
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import catalog_bundle
+
+        return catalog_bundle(self)
+
 
 def fold(name: str) -> str:
     """`LFM2.5 1.2B_Instruct` and `lfm2.5-1.2b-instruct` as the same `lfm2.51.2binstruct`."""

@@ -95,3 +95,8 @@ class ModelEntry:
     def quantizations(self, backend: str) -> tuple[str, ...]:
         """Names of the quantizations published for `backend`, in the catalogue's order."""
         return tuple(a.quantization for a in self.artifacts if a.backend == backend)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import entry_bundle
+
+        return entry_bundle(self)

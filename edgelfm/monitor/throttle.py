@@ -19,6 +19,8 @@ from .files import ROOT, find, read_int, read_text
 _PI = ((0, "under-voltage"), (1, "clock capped"), (2, "throttled"), (3, "soft temperature limit"))
 _PI_FILE = "/sys/devices/platform/soc*/*firmware*/get_throttled"  # "soc" or "soc@107c000000", by model
 _VCGENCMD = "/usr/bin/vcgencmd"
+#: Kinds of cooling devices that hold a clock down.
+_HOLDS_BACK = ("cpufreq", "thermal-cpufreq", "devfreq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +33,50 @@ class Throttle:
     source: str  # where it was read
 
 
-def read_throttle(root: Path = ROOT, ask: Callable[[], str | None] | None = None) -> Throttle | None:
-    """What is known of throttling, None where nothing says.
+class Signs:
+    """What would tell of throttling, looked for once and read many times.
 
     `ask` gives what `vcgencmd get_throttled` prints, for a Raspberry Pi whose kernel shows no file; the default asks
-    the program on this machine.
+    the program on this machine. `asks` says that reading starts that program.
     """
-    for path in find(root, _PI_FILE):
-        if (bits := parse_pi(read_text(root, path) or "")) is not None:
-            return _pi(bits, path)
-    if (root / _VCGENCMD.lstrip("/")).exists():
-        told = (ask or _ask_vcgencmd)()
-        if (bits := parse_pi((told or "").partition("=")[2])) is not None:
+
+    def __init__(self, root: Path = ROOT, ask: Callable[[], str | None] | None = None) -> None:
+        self._root = root
+        self._ask = ask or _ask_vcgencmd
+        self._files = find(root, _PI_FILE)
+        self.asks = not self._files and (root / _VCGENCMD.lstrip("/")).exists()
+        self._counters = find(root, "/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count")
+        self._cooling = [
+            (kind, f"{folder}/cur_state")
+            for folder in find(root, "/sys/class/thermal/cooling_device*")
+            # Fans and displays may be as high as they like.
+            if (kind := (read_text(root, f"{folder}/type") or "").lower()).startswith(_HOLDS_BACK)
+        ]
+
+    def read(self) -> Throttle | None:
+        """What is known now, None where nothing says."""
+        for path in self._files:
+            if (bits := parse_pi(read_text(self._root, path) or "")) is not None:
+                return _pi(bits, path)
+        if self.asks and (bits := parse_pi((self._ask() or "").partition("=")[2])) is not None:
             return _pi(bits, "vcgencmd")
-    return _cooling(root)
+        return self._held()
+
+    def _held(self) -> Throttle | None:
+        read = (read_int(self._root, path) for path in self._counters)
+        counts = [count for count in read if count is not None]
+        states = [(kind, state) for kind, path in self._cooling if (state := read_int(self._root, path)) is not None]
+        if not counts and not states:
+            return None
+        events = sum(counts) if counts else None
+        source = "thermal_throttle counters" if counts else "cooling devices"
+        held = tuple(f"{kind} at step {state}" for kind, state in states if state > 0)
+        return Throttle(held, ("heat",) if events else (), events, source)
+
+
+def read_throttle(root: Path = ROOT, ask: Callable[[], str | None] | None = None) -> Throttle | None:
+    """What is known of throttling, None where nothing says. For `ask` see `Signs`."""
+    return Signs(root, ask).read()
 
 
 def began(before: Throttle | None, after: Throttle | None) -> bool | None:
@@ -68,29 +100,6 @@ def _pi(bits: int, source: str) -> Throttle:
     now = tuple(name for bit, name in _PI if bits >> bit & 1)
     ever = tuple(name for bit, name in _PI if bits >> (bit + 16) & 1)
     return Throttle(now, ever, None, source)
-
-
-def _cooling(root: Path) -> Throttle | None:
-    counts = [
-        count
-        for path in find(root, "/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count")
-        if (count := read_int(root, path)) is not None
-    ]
-    held: list[str] = []
-    devices = 0
-    for folder in find(root, "/sys/class/thermal/cooling_device*"):
-        kind = (read_text(root, f"{folder}/type") or "").lower()
-        state = read_int(root, f"{folder}/cur_state")
-        if state is None or not kind.startswith(("cpufreq", "thermal-cpufreq", "devfreq")):
-            continue  # fans and displays may be as high as they like
-        devices += 1
-        if state > 0:
-            held.append(f"{kind} at step {state}")
-    if not counts and not devices:
-        return None
-    events = sum(counts) if counts else None
-    source = "thermal_throttle counters" if counts else "cooling devices"
-    return Throttle(tuple(held), ("heat",) if events else (), events, source)
 
 
 def _ask_vcgencmd() -> str | None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..decision import Decision, Grade
+from ..errors import RequestError
 from ..hardware.host import Host
 from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry, Task
+from ..upstairs import widget
+
+if TYPE_CHECKING:
+    from ..notebook.explorer import PlanExplorer
+    from .records import Record
 
 KvType = Literal["f16", "q8_0", "q4_0"]
 #: Where bytes live. A GPU that shares main memory has no memory of its own: its bytes are "host".
@@ -48,6 +54,11 @@ class Settings:
     gpu_layers: Decision[int]  # layers on the GPU, 0 for CPU only
     state_bytes: Decision[int]  # for states to go back to and of other conversations; taken only as they come up
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import settings_bundle
+
+        return settings_bundle(self)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryPart:
@@ -79,6 +90,11 @@ class MemoryEstimate:
         """Bytes of the part of that name, 0 if there is none."""
         return sum(part.bytes for part in self.parts if part.name == name)
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import memory_bundle
+
+        return memory_bundle(self)
+
 
 @dataclass(frozen=True, slots=True)
 class SpeedEstimate:
@@ -88,6 +104,11 @@ class SpeedEstimate:
     high: float | None
     grade: Grade
     reason: str
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import speed_bundle
+
+        return speed_bundle(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +147,11 @@ class Candidate:
         """Name of the quantization, in the backend's own words."""
         return self.artifact.quantization
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import candidate_bundle
+
+        return candidate_bundle(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -138,6 +164,11 @@ class Rejected:
     fix: str  # "close 700 MiB of other programs", "pip install 'edgelfm[mlx]'"
     short_bytes: int = 0  # how much memory was missing, 0 if memory was not the reason
     cause: Cause = "memory"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import rejected_bundle
+
+        return rejected_bundle(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,18 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a plan was made from besides machine, profile and request. Kept so that another request costs no look."""
+
+    catalog: tuple[ModelEntry, ...]
+    drivable: frozenset[str]  # backends that this program can open
+    on_disk: frozenset[Artifact]
+    records: tuple[Record, ...]
+    cores_taken: int
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The answer of the planner. `chosen` is None when nothing can run; then `rejected` says what would."""
 
@@ -162,11 +205,27 @@ class Plan:
     candidates: tuple[Candidate, ...]  # best first, every one fits
     rejected: tuple[Rejected, ...]
     advice: tuple[str, ...] = field(default=())  # what would make this machine better at it: "pip install …"
+    facts: Facts | None = field(default=None, repr=False, compare=False)  # None in a plan put together by hand
 
     @property
     def chosen(self) -> Candidate | None:
         """The best candidate."""
         return self.candidates[0] if self.candidates else None
+
+    def again(self, request: Request) -> Plan:
+        """The plan for another request on the same machine, from the same facts. Reads nothing, measures nothing.
+
+        Raises `RequestError` if this plan does not know what it was made from.
+        """
+        from .planner import plan
+
+        if self.facts is None:
+            raise RequestError("this plan was put together by hand", hint="make one with edgelfm.plan()")
+        known = self.facts
+        return plan(
+            self.host, self.match, known.catalog, request, drivable=known.drivable, on_disk=known.on_disk,
+            records=known.records, cores_taken=known.cores_taken, remarks=known.remarks,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -179,3 +238,13 @@ class Plan:
         from .show import plan_table
 
         return plan_table(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from .html import plan_bundle
+
+        return plan_bundle(self)
+
+    def explore(self) -> PlanExplorer:
+        """A widget in which task, context, memory and the rest can be changed, and what would run is seen at once."""
+        explorer: PlanExplorer = widget("explorer", "PlanExplorer")(self)
+        return explorer

@@ -14,7 +14,7 @@ from ..models.entry import Artifact, ModelEntry
 from . import rejections
 from .advice import advice
 from .candidates import appraise
-from .plan import Candidate, Plan, Rejected, Request
+from .plan import Candidate, Facts, Plan, Rejected, Request
 from .ranking import belongs, best_quantization, preferred, rank, reason, thinks_unasked
 from .records import Record
 from .situation import Situation, situation
@@ -77,6 +77,7 @@ def plan(
         candidates=tuple(replace(one, reason=reason(one, ranked[0], request, instead)) for one in ranked),
         rejected=tuple(sorted(turned_down, key=rejections.closeness)),
         advice=(*advice(here, ranked, backends, drivable), *remarks),
+        facts=Facts(here.catalog, frozenset(drivable), on_disk, here.records, cores_taken, tuple(remarks)),
     )
 
 

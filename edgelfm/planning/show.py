@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..decision import Decision
 from ..units import format_bytes
-from .plan import Candidate, MemoryEstimate, Plan, SpeedEstimate
+from .plan import Budget, Candidate, MemoryEstimate, Plan, Settings, SpeedEstimate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 #: Names of the settings for people, in the order they are shown.
 SETTINGS = {
@@ -59,7 +60,7 @@ def plan_table(plan: Plan) -> RenderableType:
 
     blocks: list[RenderableType] = [_head(plan)]
     if plan.chosen is not None:
-        blocks += [Text(), _settings(plan.chosen), Text(), _bill(plan.chosen.memory, plan)]
+        blocks += [Text(), _settings(plan.chosen), Text(), bill_table(plan.chosen.memory, plan.budget)]
     if len(plan.candidates) > 1:
         blocks += [Text(), _ranked(plan, plan.candidates[0])]
     if plan.rejected:
@@ -67,6 +68,17 @@ def plan_table(plan: Plan) -> RenderableType:
     if plan.advice:
         blocks += [Text(), Text("Advice", style="bold"), *(Text(f"• {line}") for line in plan.advice)]
     return Group(*blocks)
+
+
+def candidate_table(candidate: Candidate) -> RenderableType:
+    """One candidate by itself: its settings and its memory bill."""
+    from rich.console import Group
+    from rich.text import Text
+
+    name = (f"{candidate.model.name} {candidate.quantization}", "bold")
+    head = Text.assemble(name, f" on {candidate.backend}: {candidate.reason}")
+    command = Text(candidate.load_command, style="cyan")
+    return Group(head, command, Text(), _settings(candidate), Text(), bill_table(candidate.memory, None))
 
 
 def _head(plan: Plan) -> Table:
@@ -103,33 +115,40 @@ def _grid(*columns: tuple[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _settings(candidate: Candidate) -> Table:
+def settings_table(settings: Settings) -> Table:
+    """Every setting with its value and the reason."""
     table = _grid(("setting", {"no_wrap": True}), ("value", {"no_wrap": True}), ("why", {"ratio": 1}))
     for name, label in SETTINGS.items():
-        decision: Decision[Any] = getattr(candidate.settings, name)
-        table.add_row(label, setting_text(name, decision.value), reason_text(decision))
-    for label, speed in (("decode", candidate.decode), ("prefill", candidate.prefill)):
-        table.add_row(label, speed_text(speed), f"{speed.grade}: {speed.reason}" if speed.low else speed.reason)
-    for one in candidate.references:
-        figures = ((one.decode, "decode"), (one.prefill, "prefill"))
-        speeds = ", ".join(f"{figure:g} tokens/s {name}" for figure, name in figures if figure)
-        table.add_row("published", one.quantization, f"{speeds} with {one.runtime}; {one.source}")
+        decision: Decision[Any] = getattr(settings, name)
+        table.add_row(label, setting_text(name, decision.value), _text(reason_text(decision)))
     return table
 
 
-def _bill(memory: MemoryEstimate, plan: Plan) -> Table:
+def _settings(candidate: Candidate) -> Table:
+    table = settings_table(candidate.settings)
+    for label, speed in (("decode", candidate.decode), ("prefill", candidate.prefill)):
+        why = f"{speed.grade}: {speed.reason}" if speed.low else speed.reason
+        table.add_row(label, speed_text(speed), _text(why))
+    for one in candidate.references:
+        figures = ((one.decode, "decode"), (one.prefill, "prefill"))
+        speeds = ", ".join(f"{figure:g} tokens/s {name}" for figure, name in figures if figure)
+        table.add_row("published", _text(one.quantization), _text(f"{speeds} with {one.runtime}; {one.source}"))
+    return table
+
+
+def bill_table(memory: MemoryEstimate, budget: Budget | None) -> Table:
+    """Every part of the memory bill, and the sum against what may be used."""
     size = {"no_wrap": True, "justify": "right"}
     table = _grid(("memory", {"no_wrap": True}), ("", size), ("", {"no_wrap": True}), ("", {"ratio": 1}))
     largest = max((part.bytes for part in memory.parts), default=1)
     for part in memory.parts:
         name = f"{part.name}, GPU" if part.device == "gpu" else part.name
-        table.add_row(name, format_bytes(part.bytes), "#" * round(BAR * part.bytes / largest) or ".", part.note)
+        table.add_row(name, format_bytes(part.bytes), "#" * round(BAR * part.bytes / largest) or ".", _text(part.note))
     host, gpu = memory.on("host"), memory.on("gpu")
-    if gpu and plan.budget.gpu_bytes:
-        table.add_row(
-            "total, GPU", format_bytes(gpu), "", f"{gpu / plan.budget.gpu_bytes:.0%} of its own", style="bold"
-        )
-    share = f"{host / plan.budget.usable_bytes:.0%} of what may be used" if plan.budget.usable_bytes else ""
+    if gpu:
+        own = f"{gpu / budget.gpu_bytes:.0%} of its own" if budget and budget.gpu_bytes else ""
+        table.add_row("total, GPU", format_bytes(gpu), "", own, style="bold")
+    share = f"{host / budget.usable_bytes:.0%} of what may be used" if budget and budget.usable_bytes else ""
     table.add_row("total", format_bytes(host), "", share, style="bold")
     return table
 
@@ -137,6 +156,13 @@ def _bill(memory: MemoryEstimate, plan: Plan) -> Table:
 def _names(ids: list[str]) -> dict[str, Any]:
     """Column options that keep ordinary ids on one line and fold only very long ones."""
     return {"overflow": "fold", "min_width": min(LONGEST_NAME, max(map(len, ids), default=0))}
+
+
+def _text(words: str) -> Text:
+    """Text in which brackets are brackets: `pip install 'edgelfm[onnx]'`."""
+    from rich.text import Text
+
+    return Text(words)
 
 
 def _way(quantization: str, backend: str, usual: str) -> str:
@@ -156,12 +182,12 @@ def _ranked(plan: Plan, first: Candidate) -> Table:
     )
     for one in others:
         table.add_row(
-            one.model.id,
-            _way(one.quantization, one.backend, first.backend),
+            _text(one.model.id),
+            _text(_way(one.quantization, one.backend, first.backend)),
             str(one.settings.context.value),
             format_bytes(one.memory.total),
             speed_text(one.decode).replace(" tokens/s", ""),
-            one.reason,
+            _text(one.reason),
         )
     return table
 
@@ -176,7 +202,8 @@ def _rejected(plan: Plan) -> Table:
         ("what would help", {"ratio": 1, "overflow": "fold"}),
     )
     for one in shown:
-        table.add_row(one.model, _way(one.quantization, one.backend, usual), one.reason, one.fix)
+        way = _way(one.quantization, one.backend, usual)
+        table.add_row(*map(_text, (one.model, way, one.reason, one.fix)))
     if len(plan.rejected) > len(shown):
         table.add_row(f"and {len(plan.rejected) - len(shown)} more", "", "", "")
     return table

@@ -51,6 +51,25 @@ class TestBranches:
         talk.switch(versions.questions[0])
         assert talk.messages == before  # down to the end of the old branch
 
+    def test_going_back_to_a_reply_begins_another_branch_there(self, talk: Conversation) -> None:
+        before = talk.messages
+        first_answer = talk.branches(0).answer
+        assert first_answer is not None
+        talk.back_to(first_answer)
+        assert talk.messages == before[:3]  # the system prompt, the question, the answer
+        talk.send("three", **GREEDY)
+        assert contents(talk) == ["one", "three"]
+        assert [node.message.content for node in talk.branches(1).questions] == ["two", "three"]
+        talk.switch(talk.branches(1).questions[0])
+        assert talk.messages == before
+
+    def test_one_cannot_go_back_to_a_question(self, talk: Conversation) -> None:
+        before = talk.messages
+        with pytest.raises(RequestError, match="without an answer") as caught:
+            talk.back_to(talk.branches(1).question)
+        assert "talk.edit" in caught.value.hint
+        assert talk.messages == before
+
     def test_turns_are_counted_from_the_end_too(self, talk: Conversation) -> None:
         talk.edit(-1, "due", **GREEDY)
         assert contents(talk) == ["one", "due"]

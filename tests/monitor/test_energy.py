@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgelfm.monitor.energy import Counter, Power, joules_between, read_counters, read_power
+from edgelfm.monitor.energy import Counter, EnergyMeter, Power, joules_between, read_counters, read_power
 
 
 def test_packages_are_counted_and_their_parts_are_not(machine: Callable[[str], Path]) -> None:
@@ -57,3 +57,31 @@ def test_power_now(machine: Callable[[str], Path], name: str, power: Power | Non
 def test_a_battery_that_is_charged_tells_nothing(machine: Callable[[str], Path], tree: Callable[..., Path]) -> None:
     machine("laptop")
     assert read_power(tree({"sys/class/power_supply/BAT0/status": "Charging"})) is None
+
+
+def test_a_meter_of_counters_knows_mean_power(machine: Callable[[str], Path], tree: Callable[..., Path]) -> None:
+    meter = EnergyMeter(machine("laptop"))
+    assert meter.read(10.0) is None
+    tree({"sys/class/powercap/intel-rapl:0/energy_uj": 262_141_000_000})
+    watts, joules = meter.read(12.0) or (0.0, 0.0)
+    assert (watts, joules) == pytest.approx((0.5, 1.0))
+    assert meter.source == "RAPL package"
+
+
+def test_a_meter_of_rails_adds_up_power(machine: Callable[[str], Path], tree: Callable[..., Path]) -> None:
+    meter = EnergyMeter(machine("jetson"))
+    assert meter.read(10.0) == (pytest.approx(9.2), 0.0)
+    tree({"sys/class/hwmon/hwmon1/curr1_input": 2160})
+    assert meter.read(12.0) == (pytest.approx(10.8), pytest.approx(20.0))
+    assert meter.source == "VDD_IN rail"
+
+
+def test_on_mains_nothing_is_known(tree: Callable[..., Path], machine: Callable[[str], Path]) -> None:
+    root = machine("laptop")
+    (root / "sys/class/powercap/intel-rapl:0/energy_uj").unlink()
+    meter = EnergyMeter(root)
+    assert meter.read(0.0) is not None
+    tree({"sys/class/power_supply/BAT0/status": "Charging"})
+    assert meter.read(10.0) is None
+    tree({"sys/class/power_supply/BAT0/status": "Discharging"})
+    assert meter.read(20.0) == (pytest.approx(16.94), 0.0)

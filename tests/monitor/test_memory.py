@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelfm.monitor.memory import ProcessMemory, parse_status, read_process
+from edgelfm.monitor.memory import ProcessMemory, SharedMemory, parse_rollup, parse_status, read_process, read_shared
 
 MIB = 1024**2
 
@@ -38,3 +38,20 @@ def test_this_process_grows_by_what_it_takes() -> None:
     after = read_process(os.getpid())
     assert after is not None
     assert after.resident - before.resident == pytest.approx(len(held), rel=0.1)
+
+
+def test_what_is_shared_counts_in_part_and_what_is_private_whole() -> None:
+    text = (
+        "55d0-7ffe ---p 00000000 00:00 0    [rollup]\nRss:  900 kB\nPss:  500 kB\nPss_Dirty:  90 kB\n"
+        "Shared_Clean:  500 kB\nPrivate_Clean:  100 kB\nPrivate_Dirty:  300 kB\nSwap:  0 kB\n"
+    )
+    assert parse_rollup(text) == SharedMemory(pss=500 * 1024, uss=400 * 1024)
+    assert parse_rollup("") is None
+
+
+def test_this_process_has_memory_of_its_own(tree: Callable[..., Path]) -> None:
+    shared, process = read_shared(), read_process()
+    assert shared is not None
+    assert process is not None
+    assert 0 < shared.uss <= shared.pss <= 1.05 * process.resident
+    assert read_shared(root=tree({})) is None

@@ -207,6 +207,13 @@ class TestSettings:
             'edgelfm.load("lfm2.5-1.2b-instruct", backend="llama.cpp", quantization="Q4_0", context=8192)'
         )
 
+    def test_the_load_command_repeats_what_was_asked_for(self, planned: Callable[..., Plan]) -> None:
+        chosen = planned(memory_bytes=3 * GIB // 2, kv_type="q8_0", threads=3, micro_batch=64, context=2048).chosen
+        assert chosen is not None
+        assert chosen.load_command.endswith(
+            'context=2048, memory="1.5 GiB", kv_type="q8_0", threads=3, micro_batch=64)'
+        )
+
     def test_projectors_are_part_of_the_bill(self, planned: Callable[..., Plan]) -> None:
         chosen = planned(task="vision").chosen
         assert chosen is not None

@@ -78,6 +78,10 @@ def test_a_plan_without_a_choice_says_what_would_help(hopeless: Plan) -> None:
     assert "close " in text
 
 
+def test_brackets_in_a_command_stay(make_host: Callable[..., Host], planned: Callable[..., Plan]) -> None:
+    assert "pip install 'edgelfm[llama]'" in screen(planned(host=make_host(4 * GIB, build=None)), 200)
+
+
 def test_the_data_is_plain_json_and_complete(roomy: Plan) -> None:
     data = json.loads(json.dumps(roomy.to_dict()))
     chosen = data["chosen"]

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import openmp
+
 T = TypeVar("T")
 
 
@@ -21,6 +23,7 @@ def run(call: Callable[[], T], interrupt: Callable[[], None]) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
+    openmp.rest()  # else our team and that of the other thread would be too many together
     begun = threading.Lock()  # taken by whoever is first: the thread that computes, or an interrupt before it could
     done = threading.Event()
     results: list[T] = []

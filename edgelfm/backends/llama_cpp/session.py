@@ -22,7 +22,7 @@ from ..identity import fingerprint
 from ..room import room_for
 from ..states import Copied, States
 from ..tokenwise import Job, TokenwiseSession
-from . import interruptible, logprobs
+from . import interruptible, logprobs, openmp
 from .abort import AbortFlag
 from .loading import Loaded
 from .pace import pace
@@ -54,7 +54,7 @@ class LlamaSession(TokenwiseSession):
     def _use_context(self) -> None:
         loaded = self._loaded
         state = LlamaState(loaded.llama, loaded.model, loaded.context)
-        self._states = States(state, loaded.settings.state_bytes.value, room_for)
+        self._states = States(state, loaded.settings.state_bytes.value, room_for, events=self.events)
         self._pace = pace(loaded.llama, loaded.context, loaded.settings)
         self._ctx = loaded.context
         self._abort = AbortFlag(loaded.llama, loaded.context)
@@ -186,6 +186,9 @@ class LlamaSession(TokenwiseSession):
             self._pace.begin()
         self._prefilling = True
         self._abort.lower()
+
+    def _rest(self) -> None:
+        openmp.rest()
 
     def _interrupt(self) -> None:
         if self._prefilling:

@@ -35,7 +35,7 @@ class MlxSession(TokenwiseSession):
         self._mx = loaded.library.mx
         self._model = loaded.model
         self._state = State(loaded.library, loaded.model, settings.kv_type.value)
-        self._states = States(self._state, settings.state_bytes.value, room_for)
+        self._states = States(self._state, settings.state_bytes.value, room_for, events=self.events)
         self._batch: int = settings.micro_batch.value
         self._logits: Any = None  # that the token to be known next is sampled from, shape (1, words)
         self._interrupted = False
