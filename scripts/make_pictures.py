@@ -55,7 +55,7 @@ def explorer(book: Book) -> Any:
 
 def compare(book: Book) -> Any:
     """One prompt, two models."""
-    book.page.get_by_placeholder("Ask all of them").fill("What is the capital of France?")
+    book.page.get_by_placeholder("Ask all of them").fill("Why is the sky blue? Answer in one sentence.")
     book.page.get_by_role("button", name="Ask", exact=True).click()
     book.page.locator(".elfm-compare tbody tr").nth(1).wait_for()
     return book.page.locator(".jp-OutputArea-output").last

@@ -18,9 +18,10 @@ from ...monitor.cores import CoresTaken, affinity
 from ...planning.plan import Settings
 
 BETWEEN_SECONDS = 0.5  # from one reading to the next
-FIRST_SECONDS = 0.15  # from the beginning to the first reading, or short replies would never give way
-#: A thread gives way when others take half of its core, and comes back when they take a quarter. In between nothing
-#: changes, or it would go to and fro.
+#: From the beginning to the first reading, or short replies would never give way; and to the second look before that.
+FIRST_SECONDS = 0.15
+#: A thread gives way when others take half of its core, at two readings in a row, and comes back when they take a
+#: quarter. In between nothing changes, or it would go to and fro.
 GIVES_WAY, COMES_BACK = 0.5, 0.25
 CALM_SECONDS = 1.0  # others must have been gone for that long
 
@@ -47,6 +48,7 @@ class Pace:
         self._taken, self._clock = taken, clock
         self._most = max(threads, threads_prefill)
         self._now = self._most
+        self._doubted = False  # whether the last reading said to give way
         self._calm = 0.0  # seconds for which there was room for more threads than now
         self._read = clock()
         self._next = self._read
@@ -74,14 +76,17 @@ class Pace:
         free = self._cores - taken
         room, sure_room = (max(1, min(self._most, int(free + share))) for share in (GIVES_WAY, COMES_BACK))
         self._calm = self._calm + since if sure_room > self._now else 0.0
-        if room < self._now:
-            if not rested:
-                self._change(room)
-        elif self._calm >= CALM_SECONDS:
-            self._change(sure_room)
+        if room >= self._now:
+            self._doubted = False
+            if self._calm >= CALM_SECONDS:
+                self._change(sure_room)
+        elif self._doubted:
+            self._change(room)
+        elif not rested:  # a page that is drawn, a file that is written: often it is over before we have given way
+            self._doubted, self._next = True, now + FIRST_SECONDS
 
     def _change(self, threads: int) -> None:
-        self._now, self._calm = threads, 0.0
+        self._now, self._calm, self._doubted = threads, 0.0, False
         self._apply(*self.threads)
 
 

@@ -31,18 +31,30 @@ class Neighbours:
         return self.taken
 
     def take(self, *taken: float | None) -> list[int]:
-        """Threads for decode after each of these readings, half a second apart."""
+        """Threads for decode after each of these readings, half a second apart, with a second look after each."""
         after = []
         for one in taken:
             self.taken = one
-            self.now += BETWEEN_SECONDS
-            self.pace.check()
+            for pause in (BETWEEN_SECONDS, FIRST_SECONDS):
+                self.now += pause
+                self.pace.check()
             after.append(self.pace.threads[0])
         return after
 
 
 def test_a_thread_gives_way_as_soon_as_a_core_is_taken() -> None:
     assert Neighbours(2, 2, 2).take(0.0, 1.0) == [2, 1]
+
+
+def test_a_burst_that_is_over_at_the_second_look_is_no_reason() -> None:
+    """A page draws what was sent, a file is written: to give way would cost more than it."""
+    neighbours = Neighbours(2, 2, 2)
+    for taken, pause in ((1.0, BETWEEN_SECONDS), (0.1, FIRST_SECONDS), (0.9, BETWEEN_SECONDS), (0.0, FIRST_SECONDS)):
+        neighbours.taken = taken
+        neighbours.now += pause
+        neighbours.pace.check()
+    assert neighbours.readings == 4
+    assert neighbours.applied == []
 
 
 def test_it_comes_back_when_the_core_was_free_for_a_second() -> None:
@@ -83,8 +95,9 @@ def test_a_short_reply_beside_a_busy_program_gives_way_too() -> None:
     neighbours = Neighbours(2, 2, 2)
     neighbours.taken = 1.0
     neighbours.pace.begin()
-    neighbours.now += FIRST_SECONDS
-    neighbours.pace.check()
+    for _ in range(2):
+        neighbours.now += FIRST_SECONDS
+        neighbours.pace.check()
     assert neighbours.pace.threads == (1, 1)
 
 
