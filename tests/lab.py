@@ -185,7 +185,7 @@ class Book:
 
     def run(self, timeout: float = 120.0) -> None:
         """Run all cells and wait until the kernel has done them."""
-        self.page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+        self.page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         self.menu("Run", "Run All Cells")
         count = self.page.locator(".jp-Notebook .jp-CodeCell").count()
         self.page.wait_for_function(

@@ -113,6 +113,7 @@ def test_ordinary_markdown_is_shown_as_such(book: Book) -> None:
 def test_a_block_of_code_can_be_copied(book: Book) -> None:
     book.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book.execute("write('Look:\\n\\n```python\\na = 1\\n\\nb = \"<x>\"\\n```\\n', 9)")
+    book.page.locator(".elfm-message.elfm-done .elfm-body").get_by_text('b = "<x>"').wait_for()
     book.page.locator(".elfm-message.elfm-done .elfm-body .elfm-copy-code").click()
     book.page.get_by_role("button", name="Copied").or_(book.page.get_by_text("Copied")).first.wait_for()
     assert book.page.evaluate("navigator.clipboard.readText()") == 'a = 1\n\nb = "<x>"\n'

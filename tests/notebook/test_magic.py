@@ -42,7 +42,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(lfm: edgelfm.Model) -> Iterator[Shell]:
+def shell(lfm: edgelfm.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # of the terminal; IPython warns if it is not ours
     made = Shell(lfm)
     yield made
     made.shell.run_line_magic("unload_ext", "edgelfm")

@@ -20,7 +20,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 #: What a reader must find in the outputs of each.
 FOUND = {
     "01": ["SmolLM2-135M-Instruct", "tokens/s", "first token after", "Paris", "playground"],
-    "02": ["Raspberry Pi 5", "Jetson Orin Nano", "Apple M", "LFM2.5-1.2B-Instruct", "edgelfm.load("],
+    "02": ["Raspberry Pi 5", "Jetson Orin Nano", "MacBook Air", "LFM2.5-1.2B-Instruct", "edgelfm.load("],
     "03": ["2/2", "cached", "greenhouse.json", "greenhouse.state", "What about snails?"],
     "04": ["predicted", "MiB", "tokens/s", "weights", ".jsonl"],
     "05": ["prefill", "decode", "threads", "calibrated"],
