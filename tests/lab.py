@@ -33,6 +33,7 @@ TOKEN = "for-tests"
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not on the page
 }
 _DARK = {"@jupyterlab/apputils-extension/themes": {"theme": "JupyterLab Dark"}}
 _FLAGS = [
@@ -113,6 +114,8 @@ class Lab:
         """Open a notebook in a tab of its own, with a kernel of its own."""
         path = cells if isinstance(cells, Path) else self.write(cells)
         if path.parent != self.folder:
+            for folder in (one for one in path.parent.iterdir() if one.is_dir() and not one.name.startswith(".")):
+                shutil.copytree(folder, self.folder / folder.name, dirs_exist_ok=True)  # what the notebook reads
             path = Path(shutil.copy(path, self.folder))
         return Book(self, browser.page(**context), path)
 

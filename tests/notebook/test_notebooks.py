@@ -40,7 +40,7 @@ def test_it_runs_in_jupyterlab_as_a_reader_runs_it(path: Path, open_book: Callab
     book = open_book(path)
     page = book.page
     book.menu("Edit", "Clear Outputs of All Cells")
-    book.run(timeout=240)
+    book.run(timeout=120)
     errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     assert errors.count() == 0, errors.first.inner_text()
     stderr = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
