@@ -22,7 +22,7 @@ demo: $(VENV)/.starter  ## set up, then ask a small model two questions and meas
 	@$(BIN)/edgelfm demo
 
 lab: $(VENV)/.lab    ## set up, then open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 test: lint           ## set up, then style, types and tests
 	$(BIN)/python -m pytest
