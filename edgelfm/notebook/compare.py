@@ -13,6 +13,7 @@ import ipywidgets
 from ..errors import DoesNotFit
 from ..markup import element, escape
 from ..units import format_bytes, format_seconds
+from . import holders
 from .chat_view import ChatView
 from .transcript import escape_lines
 from .worker import Worker
@@ -73,7 +74,7 @@ class Column:
         if self.model is None or not self.owned:
             return False
         model, self.model = self.model, None
-        self.view.desk.shut(f"{self.title} made room for the next. It is loaded again when it is asked.")
+        self.view.desk.shut(f"{self.title} made room for another. It is loaded again when it is asked.")
         model.close()
         return True
 
@@ -112,6 +113,7 @@ class Comparison(ipywidgets.VBox):
         )
         super().__init__([row, views, self.table], layout={"width": "100%"})
         self._stopped = False
+        holders.hold(self)
 
     @property
     def replies(self) -> tuple[Reply | None, ...]:
@@ -141,6 +143,7 @@ class Comparison(ipywidgets.VBox):
 
     def close(self) -> None:
         """Stop, free the models that were loaded here, and leave the page."""
+        holders.let_go(self)
         self.stop()
         columns = self.columns
 
@@ -153,6 +156,16 @@ class Comparison(ipywidgets.VBox):
             column.view.close()
         super().close()
 
+    @property
+    def idle_unseen(self) -> bool:
+        """Whether it is on no page and nothing is being answered."""
+        return not self.button.disabled and not any(one.view.desk.feed.views for one in self.columns)
+
+    def give_up(self) -> None:
+        """Free the models that were loaded here. They are loaded again when they are asked."""
+        for column in self.columns:
+            column.free()
+
     def _pressed(self) -> None:
         text, self.prompt.value = self.prompt.value, ""
         self.ask(text)
@@ -161,6 +174,8 @@ class Comparison(ipywidgets.VBox):
         """In the worker: have one column answer, in a chat of its own each time."""
         if self._stopped:
             return
+        if column.model is None:
+            holders.free_unseen(self)
         try:
             column.open()
         except DoesNotFit:

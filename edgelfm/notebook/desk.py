@@ -74,14 +74,14 @@ class Desk:
         self.feed.put(
             {"op": "path", "keys": []},
             *self._transcript.changes(),
-            {"op": "status", "status": {"ready": True, "busy": False, "notice": None, "title": self._title()}},
+            {"op": "status", "status": {"ready": True, "busy": self._busy, "notice": None, "title": self._title()}},
         )
 
     def shut(self, why: str) -> None:
         """There is no model any more."""
         self.stop()
         self.model = None
-        self.feed.status(ready=False, busy=False, title="", waiting=why)
+        self.feed.status(ready=False, busy=self._busy, title="", waiting=why)
 
     def tell(self, error: BaseException) -> None:
         """Show an error in the page, with what to do."""
@@ -94,19 +94,19 @@ class Desk:
         """One message of the page. A wrong one is shown as an error there, never raised here."""
         view = str(said.get("view", ""))
         kind = said.get("kind")
-        if kind == "ack":
-            self.feed.ack(view, int(said.get("seq", 0)), float(said.get("seconds", 0)))
-        elif kind == "hello":
-            self.feed.hello(view)
-        elif kind == "sync":
-            self.feed.snapshot()
-        elif kind == "bye":
-            self.feed.goodbye(view)
-        else:
-            try:
+        try:
+            if kind == "ack":
+                self.feed.ack(view, int(said.get("seq", 0)), float(said.get("seconds", 0)))
+            elif kind == "hello":
+                self.feed.hello(view)
+            elif kind == "sync":
+                self.feed.snapshot()
+            elif kind == "bye":
+                self.feed.goodbye(view)
+            else:
                 self._do(str(kind), said, view)
-            except Exception as error:  # noqa: BLE001  it came from a page, so it is answered there
-                self.tell(error)
+        except Exception as error:  # noqa: BLE001  it came from a page, so it is answered there
+            self.tell(error)
 
     def send(self, text: str) -> None:
         """Say `text`. Returns at once; the reply is written by the worker."""
@@ -234,6 +234,7 @@ class Desk:
     def _write(self, transcript: Transcript, begin: Callable[[Conversation, Options], Stream], keys: list[str]) -> None:
         """In the worker: read the stream into the feed."""
         text, key = self.feed.text, keys[-1]
+        self.reply = None
         self.feed.start()
         try:
             with begin(transcript.talk, self._options()) as stream:
@@ -255,9 +256,9 @@ class Desk:
             self._show(transcript)
 
     def _show(self, transcript: Transcript) -> None:
-        if transcript is self._transcript:
-            status = {"op": "status", "status": {"busy": self._busy, "title": self._title()}}
-            self.feed.put(*transcript.changes(), status)
+        """Show where the conversation is, unless another has taken its place meanwhile."""
+        changes = transcript.changes() if transcript is self._transcript else []
+        self.feed.put(*changes, {"op": "status", "status": {"busy": self._busy, "title": self._title()}})
 
     def _title(self) -> str:
         model, talk = self.model, self.conversation

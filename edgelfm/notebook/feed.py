@@ -2,7 +2,8 @@
 
 Whoever writes a reply hands over each piece of text and goes on; a thread of its own joins the pieces and sends them.
 Views say what has arrived. A view that is slow gets fewer and larger messages, one that missed something asks for the
-whole, and when nobody answers any more, `abandoned` says so. Knows nothing of models and widgets: `send` is a function.
+whole, and `on_abandoned` is called when nobody answers any more. Knows nothing of models and widgets: `send` is a
+function.
 """
 
 from __future__ import annotations
@@ -94,11 +95,9 @@ class Feed:
     def flush(self) -> None:
         """Send what waits, now. Nothing is sent while there is no view; it will ask for the whole."""
         with self._lock:
-            ops = self._drained()
+            ops = [op for op in self._drained() if _apply(self._document, op)]
             if not ops:
                 return
-            for op in ops:
-                _apply(self._document, op)
             self._seq += 1
             if self._views and not self._closed:
                 self.sent += 1
@@ -116,6 +115,8 @@ class Feed:
         """Tell every view the whole."""
         with self._lock:
             self.flush()
+            if self._closed:
+                return
             self.sent += 1
             self._send(
                 {"kind": "snapshot", "epoch": self._epoch, "seq": self._seq, "document": _copied(self._document)}
@@ -218,11 +219,13 @@ class Feed:
         return ops
 
 
-def _apply(document: dict[str, Any], op: Op) -> None:
+def _apply(document: dict[str, Any], op: Op) -> bool:
+    """Whether there was something to change: text of a message that is not shown any more is dropped."""
     messages = document["messages"]
     if op["op"] == "text":
-        if op["key"] in messages:
-            messages[op["key"]][op["part"]] += op["add"]
+        if op["key"] not in messages:
+            return False
+        messages[op["key"]][op["part"]] += op["add"]
     elif op["op"] == "put":
         messages[op["key"]] = dict(op["message"])
     elif op["op"] == "path":
@@ -230,6 +233,7 @@ def _apply(document: dict[str, Any], op: Op) -> None:
         document["messages"] = {key: one for key, one in messages.items() if key in set(op["keys"])}
     else:
         document["status"].update(op["status"])
+    return True
 
 
 def _copied(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from ..errors import RequestError
 from ..markup import escape
+from . import holders
 from .chat_view import ChatView
 from .loader import Loader
 from .panels import PANELS
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from ..chat import Conversation
     from ..model import Model
     from ..planning.plan import Plan
-
-_EXIT_SECONDS = 5.0  # to let a reply that is being computed see that it was stopped
-_all: weakref.WeakSet[Playground] = weakref.WeakSet()
 
 
 class Playground(ipywidgets.VBox):
@@ -78,7 +75,7 @@ class Playground(ipywidgets.VBox):
             self.view.desk.shut("Choose a model and load it.")
         super().__init__(children, layout={"width": "100%"})
         self.add_class("elfm-playground")
-        _all.add(self)
+        holders.hold(self)
         if isinstance(model, Model):
             self._use(model)
         elif model is not None and self.loader is not None:
@@ -95,13 +92,28 @@ class Playground(ipywidgets.VBox):
         return self.view.desk.conversation
 
     def send(self, text: str) -> None:
-        """Say `text`, as if somebody wrote it in the page. Returns at once; `wait()` waits for the reply."""
+        """Say `text`, as if somebody wrote it in the page. Returns at once; `wait()` waits for the reply.
+
+        Raises `RequestError` before a model is loaded, and while a reply is being written.
+        """
+        self._loaded()
+        if self.view.desk.busy:
+            raise RequestError("a reply is being written", hint="playground.wait() waits for it")
         self.view.desk.send(text)
 
     def show(self, talk: Conversation) -> None:
-        """Go on with this conversation in the page. It must be one with the model that is loaded."""
-        if self.model is not None:
-            self.view.desk.open(self.model, talk)
+        """Go on with this conversation in the page. Raises `RequestError` if it is not one with the model shown."""
+        model = self._loaded()
+        if getattr(talk, "_engine", None) is not model._engine:
+            raise RequestError(
+                "this is no conversation with the model of this playground", hint="make it with playground.model"
+            )
+        self.view.desk.open(model, talk)
+
+    def _loaded(self) -> Model:
+        if self.model is None:
+            raise RequestError("no model is loaded yet", hint="playground.wait() waits while one is being loaded")
+        return self.model
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until what was asked for is done: a load, a reply. False if `timeout` seconds were not enough."""
@@ -109,7 +121,7 @@ class Playground(ipywidgets.VBox):
 
     def close(self) -> None:
         """Stop what runs, free the model if it was loaded here, and leave the page."""
-        _all.discard(self)
+        holders.let_go(self)
         desk, owned = self.view.desk, self._owned
         self._owned = None
         desk.close()
@@ -137,16 +149,22 @@ class Playground(ipywidgets.VBox):
         self.tabs.children = (self.tabs.children[0], *(widget for _, widget in shown))
         self.tabs.titles = ("Chat", *(title for title, _ in shown))
 
-    def _let_go(self) -> None:
-        """Make room for another model: free our own, and those of playgrounds that nobody sees."""
-        for other in [self, *_all]:
-            if other is not self and other.view.desk.feed.views:
-                continue
-            owned, other._owned = other._owned, None
-            if owned is None:
-                continue
-            other.view.desk.shut("Its model was freed for another playground. Load it again to go on.")
+    @property
+    def idle_unseen(self) -> bool:
+        """Whether it is on no page and no reply is being written."""
+        return not self.view.desk.feed.views and not self.view.desk.busy
+
+    def give_up(self) -> None:
+        """Free the model if it was loaded here. The chat says so."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            self.view.desk.shut("Its model was freed to make room for another. Load it again to go on.")
             owned.close()
+
+    def _let_go(self) -> None:
+        """Make room for another model."""
+        self.give_up()
+        holders.free_unseen(self)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; and the chat so far for what cannot show widgets, such as GitHub."""
@@ -171,14 +189,3 @@ def _why(model: Model) -> str:
     if bundle is not None:
         return str(bundle()["text/html"])
     return escape(model.candidate.reason)
-
-
-@atexit.register
-def _end_all() -> None:
-    """At a restart of the kernel: nothing may be computing while the interpreter goes."""
-    workers = [one._worker for one in _all]
-    for one in list(_all):
-        with contextlib.suppress(Exception):  # the page is gone already
-            one.close()
-    for worker in workers:
-        worker.join(_EXIT_SECONDS)

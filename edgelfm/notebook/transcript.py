@@ -6,6 +6,7 @@ anew when the reply is done.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from ..chat import Conversation, Reply
 from ..chat.tool_calls import split_calls
 from ..chat.tree import Node
 from ..markup import escape
+
+#: Of keys, never the same twice: a reply to an old conversation must not run on in a new one.
+_numbers = itertools.count(1)
 
 
 class Transcript:
@@ -24,12 +28,10 @@ class Transcript:
         self._keys: dict[int, str] = {}  # by node
         self._figures: dict[int, str] = {}  # of replies made here, by node
         self._thinking: dict[int, str] = {}
-        self._made = 0
 
     def key(self) -> str:
         """A key for a message that has no node yet."""
-        self._made += 1
-        return f"m{self._made}"
+        return f"m{next(_numbers)}"
 
     def node(self, key: str) -> Node | None:
         """The message with that key, None if it is not in the tree, as a page may ask for what is gone."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import edgelfm
+from edgelfm.errors import RequestError
 from edgelfm.notebook.playground import Playground
 
 
@@ -23,6 +24,12 @@ def playgrounds() -> Iterator[list[Playground]]:
     for one in made:
         one.close()
         one._worker.join(30)
+
+
+@pytest.fixture
+def lfm() -> Iterator[edgelfm.Model]:
+    with edgelfm.load("starter", context=512, progress=False, tune=False) as model:
+        yield model
 
 
 def opened(playgrounds: list[Playground]) -> Playground:
@@ -65,7 +72,7 @@ def test_one_that_nobody_sees_gives_its_model_up_for_the_next(playgrounds: list[
     assert held is not None
     assert held._session._closed  # type: ignore[attr-defined]
     assert first.model is None
-    assert "freed for another" in first.view.desk.feed.document()["status"]["waiting"]
+    assert "freed to make room" in first.view.desk.feed.document()["status"]["waiting"]
     assert second.model is not None
 
 
@@ -75,6 +82,54 @@ def test_one_that_is_seen_keeps_its_model(playgrounds: list[Playground]) -> None
     opened(playgrounds)
     assert first.model is not None
     assert not first.model._session._closed  # type: ignore[attr-defined]
+
+
+def test_so_does_a_comparison_that_nobody_sees(playgrounds: list[Playground]) -> None:
+    asked = {"name": "starter", "context": 512, "tune": False}
+    both = edgelfm.compare([asked, asked], max_tokens=2)
+    both.ask("Hello")
+    assert both.wait(60)
+    models = [one.model for one in both.columns]
+    opened(playgrounds)
+    assert all(one is not None and one._session._closed for one in models)  # type: ignore[attr-defined]
+    both.close()
+    both._worker.join(30)
+
+
+def test_what_cannot_be_said_or_shown_now_is_told(playgrounds: list[Playground], lfm: edgelfm.Model) -> None:
+    empty = edgelfm.playground(context=512)
+    playgrounds.append(empty)
+    with pytest.raises(RequestError, match="no model is loaded") as caught:
+        empty.send("Hello")
+    assert "wait()" in caught.value.hint
+    one = edgelfm.playground(lfm)
+    playgrounds.append(one)
+    with lfm.conversation().stream("Hello", max_tokens=2) as first:
+        next(iter(first))  # the model is busy, so what is sent waits
+        one.send("Hello")
+        with pytest.raises(RequestError, match="being written"):
+            one.send("And again")
+    assert one.wait(60)
+    with edgelfm.load("starter", context=512, progress=False, tune=False) as other:
+        with pytest.raises(RequestError, match="no conversation with the model") as caught:
+            one.show(other.conversation())
+        assert "playground.model" in caught.value.hint
+
+
+def test_a_reply_to_an_old_conversation_does_not_run_on_in_a_new_one(
+    playgrounds: list[Playground], lfm: edgelfm.Model
+) -> None:
+    one = edgelfm.playground(lfm)
+    playgrounds.append(one)
+    one.view.desk._options = lambda: {"max_tokens": 400, "seed": 1}
+    with lfm.conversation().stream("Hello", max_tokens=2) as first:
+        next(iter(first))
+        one.send("Tell me a long story.")
+        one.show(lfm.conversation(messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]))
+    assert one.wait(60)
+    document = one.view.desk.feed.document()
+    assert [document["messages"][key]["text"] for key in document["path"]] == ["Hi", "Ho"]
+    assert document["status"]["busy"] is False
 
 
 def test_a_model_that_cannot_be_loaded_is_told_with_what_to_do(
