@@ -18,6 +18,13 @@ LOADED = [
     "pg = edgelfm.playground(lfm)\npg.sampling.temperature.value = 0\npg.sampling.max_tokens.value = 30\npg",
 ]
 
+#: Replies that go on until they are stopped, whatever the model would say.
+ENDLESS = """
+from edgelfm.bench.own import _never_ending
+endless = dict(max_tokens=1500, seed=1, logit_bias=_never_ending(lfm._session))
+pg.view.desk._options = lambda: endless
+"""
+
 
 class Chat:
     """The chat on a page, as a person uses it."""
@@ -77,7 +84,7 @@ def test_send_and_see_the_reply_with_its_figures(book: Book, chat: Chat) -> None
 
 
 def test_stop_ends_the_reply_and_keeps_it(book: Book, chat: Chat) -> None:
-    book.execute("pg.sampling.max_tokens.value = 0; pg.view.desk._options = lambda: dict(max_tokens=1500, seed=1)")
+    book.execute(ENDLESS)
     chat.send("Tell me a very long story about a fox.", wait=False)
     chat.root.locator(".elfm-writing .elfm-block").first.wait_for()
     chat.button("Stop the reply").click()
@@ -212,7 +219,7 @@ def test_a_model_is_chosen_and_loaded_with_progress(open_book: OpenBook) -> None
 
 
 def test_the_kernel_can_be_used_while_a_reply_streams(book: Book, chat: Chat) -> None:
-    book.execute("pg.view.desk._options = lambda: dict(max_tokens=1500, seed=1)")
+    book.execute(ENDLESS)
     chat.send("Tell me a very long story.", wait=False)
     chat.root.locator(".elfm-writing .elfm-block").first.wait_for()
     assert book.kernel("1 + 1") == 2
@@ -243,7 +250,7 @@ def test_two_tabs_on_one_kernel_show_the_same(book: Book, chat: Chat) -> None:
 
 
 def test_a_tab_that_is_closed_midway_leaves_nothing_running(book: Book, chat: Chat) -> None:
-    book.execute("pg.view.desk._options = lambda: dict(max_tokens=2000, seed=1)")
+    book.execute(ENDLESS)
     book.execute("pg.view.desk.feed._beat_seconds = 0.1")
     chat.send("Tell me a very long story.", wait=False)
     chat.root.locator(".elfm-writing .elfm-block").first.wait_for()
@@ -262,7 +269,7 @@ def test_a_page_that_looks_on_is_waited_for_through_a_long_prompt(book: Book, ch
 
 
 def test_a_kernel_that_is_interrupted_midway_goes_on(book: Book, chat: Chat) -> None:
-    book.execute("pg.view.desk._options = lambda: dict(max_tokens=1500, seed=1)")
+    book.execute(ENDLESS)
     chat.send("Tell me a very long story.", wait=False)
     chat.root.locator(".elfm-writing .elfm-block").first.wait_for()
     book.lab.api(f"kernels/{book.kernel_id}/interrupt", "POST")
@@ -275,7 +282,7 @@ def test_a_kernel_that_is_interrupted_midway_goes_on(book: Book, chat: Chat) -> 
 def test_a_kernel_that_is_restarted_midway_comes_back_without_the_model(book: Book, chat: Chat) -> None:
     import psutil
 
-    book.execute("pg.view.desk._options = lambda: dict(max_tokens=1500, seed=1)")
+    book.execute(ENDLESS)
     process = psutil.Process(book.kernel("__import__('os').getpid()"))
     chat.send("Tell me a very long story.", wait=False)
     chat.root.locator(".elfm-writing .elfm-block").first.wait_for()
