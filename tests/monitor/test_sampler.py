@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,7 +76,8 @@ def test_a_machine_that_says_nothing(machine: Callable[[str], Path]) -> None:
 def test_this_process() -> None:
     sampler = Sampler()
     first = sampler.read(0.0)
-    held = bytearray(b"x" * 40 * MIB)
+    held = mmap(-1, 40 * MIB)  # pages of its own: an allocator could hand out memory that was resident before
+    held.write(b"x" * len(held))
     second = sampler.read(1.0)
     sampler.close()
     assert first.resident_bytes is not None

@@ -16,6 +16,12 @@ CELLS = (
     "panel = lfm.monitor()\npanel",
 )
 
+#: A reply that writes all its tokens, whatever the model would say.
+NEVER_ENDING = """
+from edgelfm.bench.own import _never_ending
+never_ending = dict(max_tokens=300, seed=1, logit_bias=_never_ending(lfm._session))
+"""
+
 
 @pytest.fixture
 def book(open_book: Callable[..., Book]) -> Book:
@@ -42,8 +48,9 @@ def test_every_control(book: Book) -> None:
     until(lambda: "MiB" in dial(page, "Memory of the process").inner_text())
     assert dial(page, "Decode").inner_text().startswith("–")
 
+    book.execute(NEVER_ENDING)
     book.execute("import threading")
-    book.execute("threading.Thread(target=lambda: lfm.chat('Tell me a long story.', max_tokens=400)).start()")
+    book.execute("threading.Thread(target=lambda: lfm.chat('Tell me a long story.', **never_ending)).start()")
     until(lambda: float(dial(page, "Decode").inner_text().split()[0].replace("–", "0")) > 1)
     assert "writing" in page.locator(".elfm-monitor-doing").inner_text()
     shown = page.get_by_role("img", name="Decode, the last minute").locator(".elfm-line").get_attribute("d")
@@ -99,12 +106,13 @@ def test_unseen_it_is_idle(book: Book) -> None:
 
 
 def test_it_lives_while_a_cell_runs_and_fits_a_phone(open_book: Callable[..., Book]) -> None:
-    book = open_book([*CELLS, "reply = lfm.chat('Tell me a long story.', max_tokens=600)"])
+    book = open_book([*CELLS, NEVER_ENDING, "reply = lfm.chat('Tell me a long story.', **never_ending)"])
     book.run()
-    until(lambda: book.kernel("len(panel.trace.tokens) == reply.usage.completion_tokens"))
+    assert book.kernel("reply.usage.completion_tokens") == 300
+    until(lambda: book.kernel("len(panel.trace.tokens)") == 300)
     assert book.kernel("max(b.at - a.at for a, b in zip(panel.trace.readings, panel.trace.readings[1:]))") < 2
-    shown = book.page.get_by_role("img", name="Decode").locator(".elfm-line").get_attribute("d")
-    assert shown.count("L") > 4
+    decode = book.page.get_by_role("img", name="Decode").locator(".elfm-line")
+    until(lambda: decode.get_attribute("d").count("L") > 4)
     panel = book.page.locator(".elfm-monitor")
     panel.evaluate("one => { one.style.width = '360px'; }")
     assert panel.evaluate("one => one.scrollWidth") <= 360
