@@ -71,9 +71,8 @@ def _lines(made: Plan) -> list[tuple[str, ...]]:
     if (one := made.chosen) is not None:
         lines.append(("chosen", one.model.id, f"{one.quantization} on {one.backend}: {one.reason}"))
         lines.append(("load", one.model.id, one.load_command))
-        for field, label in SETTINGS.items():
-            decision = getattr(one.settings, field)
-            lines.append(("setting", f"{label}={setting_text(field, decision.value)}", reason_text(decision)))
+        for field, decision in one.settings.decisions().items():
+            lines.append(("setting", f"{SETTINGS[field]}={setting_text(field, decision.value)}", reason_text(decision)))
         lines += [
             ("memory", f"{part.name}={format_bytes(part.bytes)}", part.note) for part in one.memory.parts if part.bytes
         ]

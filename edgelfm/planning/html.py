@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ..markup import badge, bar, bundle, code, escape, facts, folded, grid, heading, keyed, small, terminal
 from ..units import MIB, format_bytes
@@ -165,11 +164,10 @@ def _rest(candidates: Sequence[Candidate]) -> str:
 def settings_html(settings: Settings) -> str:
     """Every setting with its value, the reason, and how well the reason is known."""
     rows = []
-    for name, label in SETTINGS.items():
-        decision: Any = getattr(settings, name)
+    for name, decision in settings.decisions().items():
         known = "" if decision.asked else badge(decision.grade)
         value = escape(setting_text(name, decision.value)).replace(" ", "&nbsp;")
-        rows.append((label, value, escape(decision.reason), known))
+        rows.append((SETTINGS[name], value, escape(decision.reason), known))
     return grid(("setting", "value", "why", "known"), rows)
 
 

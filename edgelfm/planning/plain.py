@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from ..decision import Decision
-from .plan import Candidate, Plan, Settings, SpeedEstimate
+from .plan import Candidate, Plan, SpeedEstimate
 
 
 def plan_dict(plan: Plan) -> dict[str, Any]:
@@ -49,11 +48,8 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
     }
 
 
-_SETTINGS = tuple(field.name for field in fields(Settings))
-
-
 def _candidate_dict(candidate: Candidate) -> dict[str, Any]:
-    settings = {name: _decision_dict(getattr(candidate.settings, name)) for name in _SETTINGS}
+    settings = {name: _decision_dict(decision) for name, decision in candidate.settings.decisions().items()}
     return {
         "model": candidate.model.id,
         "name": candidate.model.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..decision import Decision, Grade
@@ -53,6 +53,15 @@ class Settings:
     threads_prefill: Decision[int]
     gpu_layers: Decision[int]  # layers on the GPU, 0 for CPU only
     state_bytes: Decision[int]  # for states to go back to and of other conversations; taken only as they come up
+    # What only some runtimes leave open; None for the others.
+    device: Decision[str] | None = None  # in the runtime's own words: "cpu", "cuda", "mps"
+    dtype: Decision[str] | None = None  # that weights are held and computed in: "bf16", "f16", "f32"
+    providers: Decision[tuple[str, ...]] | None = None  # execution providers in the order they are offered the graph
+
+    def decisions(self) -> dict[str, Decision[Any]]:
+        """By name, without those that the runtime knows nothing of."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: decision for name, decision in named.items() if decision is not None}
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from .html import settings_bundle

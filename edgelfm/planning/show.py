@@ -25,6 +25,9 @@ SETTINGS = {
     "threads_prefill": "threads, prefill",
     "gpu_layers": "GPU layers",
     "state_bytes": "states kept",
+    "device": "device",
+    "dtype": "dtype",
+    "providers": "providers",
 }
 SHOWN_REJECTIONS = 8
 BAR = 20  # characters for the largest part of the memory bill
@@ -43,6 +46,8 @@ def setting_text(name: str, value: object) -> str:
     """The value of a setting for people: `on`, `512`, `256 MiB`."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return format_bytes(value) if name == "state_bytes" and isinstance(value, int) else str(value)
 
 
@@ -118,9 +123,8 @@ def _grid(*columns: tuple[str, dict[str, Any]]) -> Table:
 def settings_table(settings: Settings) -> Table:
     """Every setting with its value and the reason."""
     table = _grid(("setting", {"no_wrap": True}), ("value", {"no_wrap": True}), ("why", {"ratio": 1}))
-    for name, label in SETTINGS.items():
-        decision: Decision[Any] = getattr(settings, name)
-        table.add_row(label, setting_text(name, decision.value), _text(reason_text(decision)))
+    for name, decision in settings.decisions().items():
+        table.add_row(SETTINGS[name], setting_text(name, decision.value), _text(reason_text(decision)))
     return table
 
 

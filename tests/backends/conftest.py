@@ -11,6 +11,7 @@ from edgelfm.backends.llama_cpp.loading import load
 from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.decision import Decision
 from edgelfm.planning.plan import Settings
+from tests.tiny_folder import write_tiny_lfm2_folder
 
 Open = Callable[..., LlamaSession]
 
@@ -27,6 +28,12 @@ def settings(
     """Settings as a plan would give them."""
     values = (context, micro_batch, micro_batch, kv_type, True, mmap, threads, threads, 0, state_bytes)
     return Settings(*[Decision(value, "for the test") for value in values])
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of `tiny_path`, as a folder in 32 bits: what the other runtimes read."""
+    return write_tiny_lfm2_folder(tmp_path_factory.mktemp("folders") / "tiny-lfm2")
 
 
 @pytest.fixture

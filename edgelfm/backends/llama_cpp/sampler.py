@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from ...errors import RequestError
 from ...models.entry import Sampling
+from ..sampling import PENALTY_WINDOW, require_known
 
-PENALTY_WINDOW = 64  # tokens; llama.cpp's default, and what the model cards' repetition penalties were tried with
 _MINIMUM_KEPT = 1  # candidates that every filter leaves
 _RANDOM_SEED = 0xFFFFFFFF  # LLAMA_DEFAULT_SEED: take entropy from the system
 
@@ -23,8 +22,8 @@ _RANDOM_SEED = 0xFFFFFFFF  # LLAMA_DEFAULT_SEED: take entropy from the system
 class Sampler:
     """Picks the next token.
 
-    Order: bias, repetition penalty, top-k, top-p, min-p, temperature, draw, as llama.cpp's own programs do. Raises
-    `RequestError` for a bias on a token that the model does not have.
+    Steps and their order are those of `backends.sampling`, which are llama.cpp's own. Raises `RequestError` for a bias
+    on a token that the model does not have.
     """
 
     def __init__(
@@ -37,11 +36,7 @@ class Sampler:
     ) -> None:
         import numpy
 
-        if unknown := [token for token in logit_bias if not 0 <= token < vocabulary]:
-            raise RequestError(
-                f"logit_bias names token {unknown[0]}, and the model has {vocabulary:,}",
-                hint="ids are counted from 0; or give the token's text",
-            )
+        require_known(logit_bias, vocabulary)
         self._numpy, self._llama, self._size = numpy, llama, vocabulary
         self._biased = numpy.array([*logit_bias], numpy.intp)
         self._biases = numpy.array([*logit_bias.values()], numpy.float32)

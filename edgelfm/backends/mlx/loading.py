@@ -9,9 +9,9 @@ from typing import Any
 
 from ...errors import BackendError, ModelFileError
 from ..base import Progress
+from ..safetensors import read_json, require_whole
+from ..vocabulary import Vocabulary
 from .library import Library, library
-from .safetensors import read_json, require_whole
-from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from ...models.entry import Sampling
-
-PENALTY_WINDOW = 64  # tokens; llama.cpp's default, and what the model cards' repetition penalties were tried with
+from ..sampling import PENALTY_WINDOW
 
 
 class Sampler:
-    """Picks the next token. Order: bias, repetition penalty, top-k, top-p, min-p, temperature, draw."""
+    """Picks the next token, as `backends.sampling` specifies."""
 
     def __init__(
         self,

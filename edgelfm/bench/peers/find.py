@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,4 +128,4 @@ def _too_large(kind: _Kind, candidate: Candidate) -> str:
 
 
 def _values(settings: Any) -> dict[str, Any]:
-    return {one.name: getattr(settings, one.name).value for one in fields(settings)}
+    return {name: decision.value for name, decision in settings.decisions().items()}

@@ -1,4 +1,4 @@
-"""The tiny LFM2 as a folder for MLX, a still smaller llama, and sessions on them."""
+"""A still smaller llama than the tiny LFM2, and sessions on both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from edgelfm.backends.mlx.loading import load
 from edgelfm.backends.mlx.session import MlxSession
 from tests.backends.conftest import settings
-from tests.tiny_folder import write_tiny_lfm2_folder
 
 Open = Callable[..., MlxSession]
 
@@ -21,12 +20,6 @@ Open = Callable[..., MlxSession]
 def mlx_is_installed() -> None:
     """It has no wheels for some systems that edgelfm runs on."""
     pytest.importorskip("mlx_lm", reason="needs: pip install 'edgelfm[mlx]'")
-
-
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights of `tiny_path`, in 32 bits: what MLX computes in, and the most exact that llama.cpp can."""
-    return write_tiny_lfm2_folder(tmp_path_factory.mktemp("mlx") / "tiny-lfm2")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import ModelFileError
+from ..errors import ModelFileError
 from .safetensors import read_json
 
 #: Every family that has these tokens means the end of a turn or of a text by them, whether or not its files say so.

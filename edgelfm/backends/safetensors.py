@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...errors import ModelFileError
+from ..errors import ModelFileError
 
 _LONGEST_HEADER = 100 * 1024**2  # bytes; the limit of the safetensors library
 _BITS = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgelfm.backends.llama_cpp.loading import load
 from edgelfm.backends.llama_cpp.session import LlamaSession
-from edgelfm.backends.mlx.vocabulary import Vocabulary
+from edgelfm.backends.vocabulary import Vocabulary
 from edgelfm.errors import ModelFileError
 from tests.backends.conftest import settings as plan_settings
 from tests.tiny import CHAT_TEMPLATE, SPECIAL_TOKENS
