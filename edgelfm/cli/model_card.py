@@ -85,7 +85,7 @@ def _row(entry: ModelEntry, artifact: Artifact) -> tuple[str, ...]:
     from ..units import format_bytes
 
     size = download_bytes(entry, artifact)
-    files = ", ".join(file.name for file in artifact.files)
+    files = ", ".join(file.name for file in artifact.files if file.role != "config")
     here = "yes" if on_disk(artifact) else "-"
     return (artifact.backend, artifact.quantization, format_bytes(size) if size else "?", artifact.repo, files, here)
 

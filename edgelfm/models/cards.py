@@ -17,6 +17,13 @@ from .entry import Artifact, File, Modality, PromptFormat, Role, Task
 #: What Liquid AI publishes for most models (docs.liquid.ai/lfm/models/complete-library).
 GGUF_QUANTIZATIONS = ["Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
 ONNX_QUANTIZATIONS = ["q4", "fp16", "q8"]
+#: What describes a graph and its tokenizer lies in the root of the repository.
+_ONNX_CONFIG = (
+    File("config.json", "config"),
+    File("tokenizer.json", "config"),
+    File("*.json", "config"),
+    File("*.jinja", "config"),
+)
 
 Positive = Annotated[int, Field(gt=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -279,8 +286,11 @@ def _onnx_files(layout: str, quantization: str) -> tuple[File, ...]:
             File(f"onnx/decoder_{quantization}.onnx"),
             File("onnx/embed_tokens_fp16.onnx"),
             File("onnx/embed_images_fp16.onnx", "projector"),
+            *_ONNX_CONFIG,
         )
     if layout == "audio":
         return (_folder("onnx", ""),)
     graph = f"onnx/model_{quantization}.onnx"
-    return (File(graph), File(f"{graph}_data")) if quantization == "q4" else (File(graph),)
+    # A graph below 2 GB may hold its weights; others keep them in one file beside it, or in several.
+    data = (File(f"{graph}_data"),) if quantization == "q4" else ()
+    return (File(graph), *data, File(f"{graph}_data*"), *_ONNX_CONFIG)

@@ -36,6 +36,25 @@ def single_files(artifact: Artifact) -> tuple[File, ...]:
     return tuple(part for file in artifact.files for part in _parts(file))
 
 
+def is_pattern(file: File) -> bool:
+    """Whether a file stands for all that the repository has of such a name, be it none: `onnx/model_q4.onnx_data*`."""
+    return "*" in file.name
+
+
+def names_of(artifact: Artifact, listed: Iterable[str] = ()) -> list[str]:
+    """Names of all files of an artifact of single files; its patterns stand for what of `listed` they fit."""
+    named = [file.name for file in single_files(artifact) if not is_pattern(file)]
+    listed = list(listed)
+    fitting = [name for file in artifact.files if is_pattern(file) for name in matching(file, listed)]
+    return list(dict.fromkeys((*named, *fitting)))
+
+
+def matching(pattern: File, listed: Iterable[str]) -> list[str]:
+    """Of `listed` the names that fit. A star is any part of one name, never of the folders before it."""
+    expression = re.compile("[^/]*".join(re.escape(part) for part in pattern.name.split("*")))
+    return [name for name in listed if expression.fullmatch(name)]
+
+
 def in_folder(names: Iterable[str], folder: str) -> list[str]:
     """Of all files of a repository those that belong to `folder`, without what no runtime opens."""
     inside = [name for name in names if not folder or name.startswith(f"{folder}/")]

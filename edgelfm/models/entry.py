@@ -14,7 +14,7 @@ Modality = Literal["text", "image", "audio", "speech", "embedding"]
 Task = Literal[
     "chat", "agent", "reason", "extract", "rag", "tools", "vision", "audio", "embed", "translate", "complete"
 ]
-Role = Literal["weights", "projector", "vocoder", "tokenizer"]
+Role = Literal["weights", "projector", "vocoder", "tokenizer", "config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class License:
 class File:
     """One file of a repository."""
 
-    name: str  # path inside the repository, exact case; "8bit/" is a folder, "./" everything in the repository
+    name: str  # path inside the repository, exact case; "8bit/" is a folder, "./" all of it; a star: whatever is there
     role: Role = "weights"
     bytes: int | None = None  # as published, where known
     sha256: str | None = None

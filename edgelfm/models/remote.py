@@ -9,6 +9,7 @@ from typing import Protocol
 from ..errors import ModelFileError, UnknownQuantization
 from .bytesource import HubBytes
 from .catalog import Catalog
+from .contents import is_pattern, matching
 from .entry import Artifact, File, ModelEntry
 from .from_config import MAX_CONFIG_BYTES, Config
 from .from_header import entry_of, quantization_in
@@ -82,7 +83,10 @@ def complete(hub: Hub, artifact: Artifact) -> Artifact:
     errors.
     """
     listed = {file.name: file for file in hub.list_files(artifact.repo, artifact.revision)}
-    files = list(artifact.files)
+    files = [file for file in artifact.files if not is_pattern(file)]
+    for pattern in filter(is_pattern, artifact.files):
+        there = {file.name for file in files}
+        files += [File(name, pattern.role) for name in matching(pattern, listed) if name not in there]
     weights = artifact.file("weights")
     if weights is not None and artifact.file("projector") is None:
         projector = projector_for(weights.name, list(listed))

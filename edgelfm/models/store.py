@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import HashMismatch, ModelFileError, NotDownloaded, RemoteFileMissing, StoreError
 from . import hub, license_notice
-from .contents import folder_is_whole, folder_of, in_folder, single_files
+from .contents import folder_is_whole, folder_of, in_folder, is_pattern, names_of
 from .disk_room import check_room, disk_error
 from .download import download
 from .entry import Artifact, License, Role
@@ -84,9 +84,7 @@ def find(artifact: Artifact, *, cache: str | Path | None = None) -> Files | None
     inside = folder_of(artifact)
     if inside is not None:
         return _folder_roles(artifact, snapshot) if folder_is_whole(snapshot / inside) else None
-    if all((snapshot / file.name).is_file() for file in single_files(artifact)):
-        return {file.role: snapshot / file.name for file in reversed(artifact.files)}
-    return None
+    return _roles(artifact, snapshot) if all((snapshot / name).is_file() for name in names_of(artifact)) else None
 
 
 def _from_hub(artifact: Artifact, license: License, settings: HubSettings, progress: bool | Show) -> Files:
@@ -101,7 +99,9 @@ def _from_hub(artifact: Artifact, license: License, settings: HubSettings, progr
     try:
         _bring(absent, hashes, folder, settings, progress)
         # All of them appear only now, so a folder that was cut short is never taken for a whole one.
-        for remote in absent:
+        # Those that are asked for by name come last: that they are there then says that all are.
+        named = names_of(artifact)
+        for remote in sorted(absent, key=lambda remote: remote.name in named):
             folder.show(commit, remote.name, remote.etag)
         folder.remember(artifact.revision, commit)
     except StoreError:
@@ -111,7 +111,7 @@ def _from_hub(artifact: Artifact, license: License, settings: HubSettings, progr
     snapshot = folder.snapshot(commit)
     if folder_of(artifact) is not None:
         return _folder_roles(artifact, snapshot)
-    return {file.role: snapshot / file.name for file in reversed(artifact.files)}
+    return _roles(artifact, snapshot)
 
 
 def _bring(
@@ -129,11 +129,14 @@ def _bring(
 def _describe(artifact: Artifact, settings: HubSettings) -> list[RemoteFile]:
     """What the Hub holds for each file, all of one commit."""
     inside = folder_of(artifact)
+    listed: list[str] = []
+    if inside is not None or any(map(is_pattern, artifact.files)):
+        found = hub.list_files(artifact.repo, artifact.revision, settings=settings)
+        listed = [file.name for file in found]
     if inside is None:
-        names = [file.name for file in single_files(artifact)]
+        names = names_of(artifact, listed)
     else:
-        listed = hub.list_files(artifact.repo, artifact.revision, settings=settings)
-        names = in_folder([file.name for file in listed], inside)
+        names = in_folder(listed, inside)
         if not names:
             raise RemoteFileMissing(
                 f"{artifact.repo} has no folder {inside or '/'}",
@@ -206,13 +209,19 @@ def _local(artifact: Artifact) -> Files:
     if folder_of(artifact) is not None or not artifact.files:
         return {"weights": path}
     base = path if path.is_dir() else path.parent
-    files: Files = {file.role: base / file.name for file in reversed(artifact.files)}
+    files = _roles(artifact, base)
     if path.is_file():
         files["weights"] = path
     for place in files.values():
         if not place.exists():
             raise NotDownloaded(f"{place} is not there", hint=f"it belongs to {path}; put it beside it")
     return files
+
+
+def _roles(artifact: Artifact, folder: Path) -> Files:
+    """The first file of each role. Configuration is found beside the weights by those who look for it."""
+    named = (file for file in reversed(artifact.files) if file.role != "config" and not is_pattern(file))
+    return {file.role: folder / file.name for file in named}
 
 
 def _folder_roles(artifact: Artifact, snapshot: Path) -> Files:
@@ -226,7 +235,7 @@ def _not_downloaded(artifact: Artifact, settings: HubSettings) -> NotDownloaded:
     if inside is not None:
         names = [f"{inside or 'all files'}"]
     else:
-        names = [file.name for file in single_files(artifact) if not (snapshot / file.name).is_file()]
+        names = [name for name in names_of(artifact) if not (snapshot / name).is_file()]
     backend = "" if artifact.backend == "llama.cpp" else f" --backend {artifact.backend}"
     command = f"edgelfm pull {artifact.repo} --quantization {artifact.quantization}{backend}"
     return NotDownloaded(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..decision import Grade
 from ..errors import RequestError, UnknownQuantization
 from ..models.architecture import Architecture
+from ..models.contents import is_pattern
 from ..models.entry import Artifact, ModelEntry
 from ..models.ggml import Tensor
 from ..models.tensors import active_parameters, parameters, read_bytes, tensors_of
@@ -95,7 +96,7 @@ def stand_in(entry: ModelEntry, catalog: Sequence[ModelEntry]) -> Architecture |
 
 def _companions(entry: ModelEntry, artifact: Artifact) -> tuple[int, bool]:
     """Bytes of the files beside the weights, and whether an unpublished size among them had to be bounded."""
-    sizes = [file.bytes for file in artifact.files if file.role != "weights"]
+    sizes = [file.bytes for file in artifact.files if file.role not in ("weights", "config")]
     if artifact.backend == "llama.cpp" and "image" in entry.modalities and artifact.file("projector") is None:
         sizes.append(None)
     bounded = None in sizes
@@ -104,7 +105,7 @@ def _companions(entry: ModelEntry, artifact: Artifact) -> tuple[int, bool]:
 
 def _complete(artifact: Artifact) -> bool:
     """Whether the size of every weights file is published."""
-    weights = [file for file in artifact.files if file.role == "weights"]
+    weights = [file for file in artifact.files if file.role == "weights" and not is_pattern(file)]
     return bool(weights) and all(file.bytes is not None for file in weights)
 
 

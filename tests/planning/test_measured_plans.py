@@ -252,6 +252,6 @@ def test_many_records_do_not_slow_a_plan_down(
     known = [one for one in entries if one.architecture is not None and one.architecture.name == "lfm2"]
     records = [make_record(entry=one, quantization=kind) for one in known for kind in ("Q4_0", "Q8_0")] * 4
     planned(records=records[:256])
-    started = time.perf_counter()
+    started = time.process_time()
     planned(records=records[:256])
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

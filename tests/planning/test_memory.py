@@ -74,7 +74,7 @@ def test_keys_and_values_of_other_backends_are_not_quantized() -> None:
 
 
 def test_a_thousand_estimates_leave_time_for_the_plan() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for context in range(1000, 2000):
         estimate("llama.cpp", LFM2_1_2B, weight_bytes=Q4_0, context=context)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
