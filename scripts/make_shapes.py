@@ -67,6 +67,19 @@ def make_shape(shape: Shape, quantization: str, folder: Path) -> Path:
     return part.replace(path)
 
 
+def make_folder(shape: Shape, folder: Path) -> Path:
+    """`shape` in bf16 as a folder of safetensors, for transformers and MLX, written first if it is not there."""
+    from edgelfm.bench.peers.conversion import write_folder
+
+    path = folder / f"{shape.name}-bf16"
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    part.mkdir(parents=True, exist_ok=True)
+    write_folder(make_shape(shape, "F16", folder), part, lambda fraction: None)
+    return part.replace(path)
+
+
 def quantize(source: Path, target: Path, quantization: str) -> None:
     """Quantize a GGUF as `llama-quantize` does. Raises `BackendError`."""
     import llama_cpp

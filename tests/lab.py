@@ -167,7 +167,7 @@ class Browser:
             **{"viewport": {"width": 1280, "height": 1000}, "accept_downloads": True, **context}
         )
         page = made.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)  # other work may have the processor
         return page
 
 
@@ -210,7 +210,7 @@ class Book:
                     return str(one["kernel"]["id"])
         raise LookupError(f"{self.path.name} has no kernel")
 
-    def kernel(self, expression: str, timeout: float = 60.0) -> Any:
+    def kernel(self, expression: str, timeout: float = 120.0) -> Any:
         """The value of an expression in the kernel, asked past the page. It must be a literal."""
         shown = self.client().execute_interactive(
             "",
@@ -223,14 +223,14 @@ class Book:
         assert answer["status"] == "ok", answer
         return ast.literal_eval(ast.literal_eval(answer["data"]["text/plain"]))
 
-    def execute(self, code: str, timeout: float = 60.0) -> None:
+    def execute(self, code: str, timeout: float = 120.0) -> None:
         """Run code in the kernel, past the page."""
         answer = self.client().execute_interactive(
             code, store_history=False, timeout=timeout, output_hook=lambda _: None
         )
         assert answer["content"]["status"] == "ok", answer["content"]
 
-    def until(self, expression: str, timeout: float = 60.0, pause: float = 0.1) -> None:
+    def until(self, expression: str, timeout: float = 120.0, pause: float = 0.1) -> None:
         """Ask the kernel until an expression is true, every `pause` seconds: each time costs it some work."""
         deadline = time.monotonic() + timeout
         while not self.kernel(expression):
@@ -244,7 +244,7 @@ class Book:
             self.page.locator(".jp-Dialog .jp-mod-accept")
         ).first.click()
         self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
-        self.client().wait_for_ready(timeout=60)
+        self.client().wait_for_ready(timeout=120)
 
     def menu(self, *names: str) -> None:
         """Choose from JupyterLab's menus."""
@@ -259,7 +259,7 @@ class Book:
             self._client = BlockingKernelClient(connection_file=self.lab.connection_file(self.kernel_id))
             self._client.load_connection_file()
             self._client.start_channels()
-            self._client.wait_for_ready(timeout=60)
+            self._client.wait_for_ready(timeout=120)
         return self._client
 
     def close(self) -> None:

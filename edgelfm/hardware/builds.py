@@ -34,6 +34,15 @@ _ASK_ONNX = """
 import onnxruntime
 print("\\n".join(onnxruntime.get_available_providers()))
 """
+# Which GPUs it was compiled for stands in a small module of its own; importing torch would take seconds.
+_ASK_TORCH = """
+import importlib.util, os, runpy, sys
+folder = importlib.util.find_spec("torch").submodule_search_locations[0]
+told = runpy.run_path(os.path.join(folder, "version.py"))
+print("\\n".join(name.upper() for name in ("cuda", "hip", "xpu") if told.get(name)))
+if sys.platform == "darwin":
+    print("MPS")
+"""
 _ILLEGAL = (-4, 132, 3221225501)  # SIGILL as subprocess and as shells report it; STATUS_ILLEGAL_INSTRUCTION
 
 
@@ -53,6 +62,11 @@ def llama_build(machine: Machine, cpu: str) -> Build:
 def onnx_build(machine: Machine, package: str, cpu: str) -> Build:
     """The execution providers of an ONNX Runtime: `CPUExecutionProvider`."""
     return _ask(machine, package, _ASK_ONNX, cpu)
+
+
+def torch_build(machine: Machine, cpu: str) -> Build:
+    """What PyTorch computes on besides CPUs: `CUDA`, `HIP`, `XPU`, `MPS`."""
+    return _ask(machine, "torch", _ASK_TORCH, cpu)
 
 
 def parse_system_info(text: str) -> tuple[str, ...]:
@@ -79,7 +93,7 @@ def _ask(machine: Machine, package: str, code: str, cpu: str) -> Build:
     if output.status != 0:
         return Build(problem=_problem(output))
     lines = output.text.strip()
-    flags = tuple(lines.split()) if code is _ASK_ONNX else parse_system_info(lines)
+    flags = parse_system_info(lines) if code is _ASK_LLAMA else tuple(lines.split())
     if machine.live and (refusal := keep(package, key, flags)):
         machine.refusals[f"cache of {package}"] = refusal
     return Build(flags)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .builds import llama_build, onnx_build
+from .builds import llama_build, onnx_build, torch_build
 from .host import Cpu, Gpu, Runtime, System
 from .machine import Machine
 from .system import system_of
@@ -30,7 +30,7 @@ def read_runtimes(machine: Machine, cpu: Cpu, gpus: tuple[Gpu, ...]) -> tuple[Ru
     apple = system_of(machine.facts) == "darwin" and cpu.architecture == "arm64"
     return (
         _llama(machine, cpu, gpus),
-        _transformers(machine),
+        _transformers(machine, cpu),
         _onnx(machine, cpu),
         _plain(machine, "onnxruntime-genai", "onnxruntime-genai", "onnx"),
         _mlx(machine, apple),
@@ -76,14 +76,16 @@ def _llama(machine: Machine, cpu: Cpu, gpus: tuple[Gpu, ...]) -> Runtime:
     return Runtime("llama.cpp", package, True, version, build.flags, build.problem, install, advice)
 
 
-def _transformers(machine: Machine) -> Runtime:
+def _transformers(machine: Machine, cpu: Cpu) -> Runtime:
     install = "pip install 'edgelfm[transformers]'"
     version, torch = machine.package("transformers"), machine.package("torch")
     if version is None:
         return Runtime("transformers", "transformers", install=install)
-    reason = "" if torch else f"torch is not installed: {install}"
-    build = (f"torch {torch}",) if torch else ()
-    return Runtime("transformers", "transformers", True, version, build, reason, install)
+    if torch is None:
+        return Runtime("transformers", "transformers", True, version, (), f"torch is not installed: {install}", install)
+    build = torch_build(machine, cpu.model)
+    flags = (f"torch {torch}", *build.flags)
+    return Runtime("transformers", "transformers", True, version, flags, build.problem, install)
 
 
 def _onnx(machine: Machine, cpu: Cpu) -> Runtime:

@@ -1,4 +1,4 @@
-"""Which GPU the installed llama.cpp can use here, and what is missing where it can use none.
+"""Which GPU an installed runtime can use here, and what is missing where it can use none.
 
 A wheel is compiled for one kind of GPU or for none, so a GPU that is present and healthy is still idle under a CPU
 build. This module reads facts about the host; it knows nothing about models and sizes.
@@ -20,6 +20,11 @@ INTERFACES = {
     "apple": ("METAL",),
     "qualcomm": ("OPENCL",),
 }
+#: What other runtimes drive a vendor's GPUs with, as `Runtime.build` names it.
+OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "transformers": {"nvidia": ("CUDA",), "amd": ("HIP",), "intel": ("XPU",), "apple": ("MPS",)},
+    "onnx": {"nvidia": ("CUDAExecutionProvider",)},
+}
 #: Other names that the libraries give themselves.
 ALIASES = {"HIP": ("HIP", "ROCM"), "METAL": ("METAL", "MTL")}
 #: Memory of a discrete GPU left to the display and the driver. An allowance, not a measurement.
@@ -28,7 +33,7 @@ HEADROOM = 512 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Acceleration:
-    """The GPU that llama.cpp would use, or None with the reason; and the advice that would change that."""
+    """The GPU that a runtime would use, or None with the reason; and the advice that would change that."""
 
     gpu: Gpu | None
     interface: str = ""  # CUDA, METAL, …
@@ -58,20 +63,23 @@ class Acceleration:
         return self.gpu.memory_available_bytes or self.gpu.memory_total_bytes
 
 
-def acceleration(host: Host) -> Acceleration:
+def acceleration(host: Host, backend: str = "llama.cpp") -> Acceleration:
     """Choose the GPU with the most memory among those that the installed build can drive."""
-    runtime = host.runtime("llama.cpp")
+    runtime = host.runtime(backend)
     build = {word.upper() for word in runtime.build} if runtime is not None and runtime.installed else set()
+    interfaces = OTHERS.get(backend, INTERFACES)
     drivable = [
         (gpu, interface)
         for gpu in host.gpus
         if gpu.usable
-        for interface in INTERFACES.get(gpu.vendor, ())
-        if build.intersection(ALIASES.get(interface, (interface,)))
+        for interface in interfaces.get(gpu.vendor, ())
+        if build.intersection(name.upper() for name in ALIASES.get(interface, (interface,)))
     ]
     if drivable:
         gpu, interface = max(drivable, key=lambda pair: (not pair[0].unified, pair[0].memory_total_bytes or 0))
-        return Acceleration(gpu, interface, f"llama.cpp is built with {interface} for the {gpu.name}")
+        return Acceleration(gpu, interface, f"{backend} is built with {interface} for the {gpu.name}")
+    if backend in OTHERS:
+        return Acceleration(None, "", f"the installed {backend} drives no GPU of this machine")
     idle = [gpu for gpu in host.gpus if gpu.usable and gpu.vendor in INTERFACES]
     if idle:
         gpu = max(idle, key=lambda one: (not one.unified, one.memory_total_bytes or 0))

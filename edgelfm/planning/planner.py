@@ -54,12 +54,13 @@ def plan(
     found: list[Candidate] = []
     turned_down: list[Rejected] = []
     for backend in backends:
-        usable, why_not = _usable(here, eligible, backend, drivable)
+        with_it = here.for_backend(backend)
+        usable, why_not = _usable(with_it, eligible, backend, drivable)
         if not usable:
             turned_down += why_not
             continue
         for entry in eligible:
-            ways, failed = _ways(here, entry, backend)
+            ways, failed = _ways(with_it, entry, backend)
             found += ways
             turned_down += failed
     for one in (one for one in found if thinks_unasked(one.model, request)):

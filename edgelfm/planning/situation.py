@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..decision import Decision
 from ..hardware.host import Host
 from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry
-from .acceleration import Acceleration, acceleration
+from .acceleration import OTHERS, Acceleration, acceleration
 from .budget import memory_budget
 from .calibration import Evidence, evidence
 from .plan import Budget, Request
@@ -40,6 +40,18 @@ class Situation:
     records: tuple[Record, ...] = ()  # of any host
     cores_taken: int = 0  # by other programs now
     evidence: dict[tuple[str, Computed], Evidence] = field(default_factory=dict)  # by backend and device, of this host
+
+    def for_backend(self, backend: str) -> Situation:
+        """The same machine as another runtime than llama.cpp can use it: its own GPU, with that GPU's memory."""
+        if backend not in OTHERS:
+            return self
+        accelerator = acceleration(self.host, backend)
+        return replace(
+            self,
+            accelerator=accelerator,
+            budget=memory_budget(self.host, self.match, self.request, accelerator),
+            bandwidth=memory_bandwidth(self.host, self.match, accelerator),
+        )
 
 
 def situation(

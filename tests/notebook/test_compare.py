@@ -83,8 +83,10 @@ def test_in_a_page(open_book: Callable[..., Book]) -> None:
     page.get_by_text("is loaded with the first prompt").first.wait_for()
     page.get_by_placeholder("Ask all of them").fill("What is the capital of France?")
     page.get_by_role("button", name="Ask", exact=True).click()
-    page.locator(".elfm-compare tbody tr").nth(1).wait_for(timeout=60_000)
-    replies = page.locator(".elfm-assistant.elfm-done .elfm-body").all_inner_texts()
+    page.locator(".elfm-compare tbody tr").nth(1).wait_for()
+    done = page.locator(".elfm-assistant.elfm-done .elfm-body")
+    done.nth(1).wait_for()
+    replies = done.all_inner_texts()
     assert len(replies) == 2
     assert replies[0] == replies[1]
     assert [" ".join(one.split()) for one in replies] == [

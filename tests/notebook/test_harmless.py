@@ -74,7 +74,7 @@ def test_nothing_in_a_reply_runs_or_reaches_out(book: Book, name: str) -> None:
     dialogs: list[Any] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog), dialog.dismiss()))
     book.execute(f"write({text!r}, {max(7, len(text) // 20)})", timeout=60)
-    page.locator(".elfm-message.elfm-done").wait_for(timeout=30_000)
+    page.locator(".elfm-message.elfm-done").wait_for(timeout=120_000)
     for summary in page.locator(".elfm-message summary").all():
         summary.click()
     for link in page.locator(".elfm-message a").all():

@@ -204,7 +204,7 @@ def test_a_model_is_chosen_and_loaded_with_progress(open_book: OpenBook) -> None
         label=book.page.get_by_label("Model").locator("option").last.inner_text()
     )
     book.page.get_by_role("button", name="Load", exact=True).click()
-    book.page.get_by_text("Loaded in").wait_for(timeout=60_000)
+    book.page.get_by_text("Loaded in").wait_for()
     book.page.get_by_text("Weights: Apache License 2.0").wait_for()
     assert book.kernel("pg.model.entry.id") == "starter"
     book.execute("pg.sampling.max_tokens.value = 5")

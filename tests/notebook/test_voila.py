@@ -66,9 +66,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 def test_a_person_can_chat_there(address: str, browser: Browser) -> None:
     page = browser.page()
-    page.goto(address, timeout=90_000)
+    page.goto(address, timeout=120_000)
     chat = page.locator(".elfm-chat")
-    chat.wait_for(timeout=90_000)
+    chat.wait_for(timeout=120_000)
     message = chat.get_by_role("textbox", name="Message")
     message.fill("What is the capital of France?")
     message.press("Enter")
