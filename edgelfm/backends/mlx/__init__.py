@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Progress | None = None) -> Session:
     """Load the folder of `files["weights"]` as `candidate.settings` say. See `backends.base.Backend`."""
+    from . import limits
+    from .library import library
     from .loading import load
     from .session import MlxSession
 
+    limits.apply(library(), candidate.memory.total)
     weights = files["weights"]
     return MlxSession(load(weights if weights.is_dir() else weights.parent, progress), candidate.settings)
