@@ -14,9 +14,15 @@ from .system import system_of
 
 # The same importable package, onnxruntime, is published under several names, one for each set of providers.
 _ONNX_PACKAGES = (
-    "onnxruntime", "onnxruntime-gpu", "onnxruntime-qnn", "onnxruntime-openvino", "onnxruntime-directml",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-qnn",
+    "onnxruntime-openvino",
+    "onnxruntime-directml",
     "onnxruntime-vitisai",
-)  # fmt: skip
+)
+#: Providers that come as packages of their own and are registered beside those that onnxruntime was built with.
+_ONNX_PLUGINS = (("onnxruntime-ep-openvino", "OpenVINOExecutionProvider"),)  # fmt: skip
 # Our name of a CPU feature and llama.cpp's name of the code that uses it (ggml_backend_cpu_get_features).
 _KERNELS = {
     "avx2": "AVX2", "avx_vnni": "AVX_VNNI", "avx512f": "AVX512", "avx512_vnni": "AVX512_VNNI",
@@ -94,7 +100,8 @@ def _onnx(machine: Machine, cpu: Cpu) -> Runtime:
         version = machine.package(package)
         if version is not None:
             build = onnx_build(machine, package, cpu.model)
-            return Runtime("onnx", package, True, version, build.flags, build.problem, install)
+            plugins = (name for plugin, name in _ONNX_PLUGINS if machine.package(plugin) and name not in build.flags)
+            return Runtime("onnx", package, True, version, (*build.flags, *plugins), build.problem, install)
     return Runtime("onnx", "onnxruntime", install=install)
 
 

@@ -1,4 +1,4 @@
-"""A model that is already on this disk: a GGUF file, a folder of them, or a folder of safetensors."""
+"""A model that is already on this disk: a GGUF file or a folder of them, safetensors, or ONNX graphs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .entry import Artifact, File, ModelEntry
 from .from_config import MAX_CONFIG_BYTES, Config
 from .from_header import bare_name, entry_of
 from .gguf import read_header
+from .graphs import entry_of_graphs, graphs_in
 from .plain import entry_from_config
 
 _PART = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
@@ -22,9 +23,11 @@ def entry_at(path: Path, catalog: Catalog) -> ModelEntry:
     path = path.resolve()
     if path.is_dir():
         return _in_folder(path, catalog)
+    if path.is_file() and path.suffix.lower() == ".onnx":
+        return entry_of_graphs([path], catalog)
     if path.is_file() and path.suffix.lower() != ".gguf":
         raise ModelFileError(
-            f"{path}: edgelfm runs .gguf files, and folders that hold a config.json and .safetensors",
+            f"{path}: edgelfm runs .gguf and .onnx files, and folders that hold a config.json and .safetensors",
             hint=f"give the folder: {path.parent}" if path.suffix == ".safetensors" else "give a .gguf file",
         )
     return _with_projector(entry_of(read_header(path), str(path), catalog), path)
@@ -40,11 +43,13 @@ def _in_folder(folder: Path, catalog: Catalog) -> ModelEntry:
             )
         entries = [entry_at(path, catalog) for path in models]
         return replace(entries[0], artifacts=tuple(artifact for entry in entries for artifact in entry.artifacts))
+    if graphs := graphs_in(folder):
+        return entry_of_graphs(graphs, catalog)
     config = folder / "config.json"
     weights = sorted(folder.glob("*.safetensors"))
     if not config.is_file() or not weights:
         raise ModelFileError(
-            f"{folder}: holds no model: neither a .gguf file nor a config.json with .safetensors",
+            f"{folder}: holds no model: neither a .gguf or .onnx file nor a config.json with .safetensors",
             hint="give the folder that the weights were downloaded to",
         )
     if config.stat().st_size > MAX_CONFIG_BYTES:

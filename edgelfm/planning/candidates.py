@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ..decision import Decision
 from ..models.entry import Artifact, ModelEntry
 from ..units import format_bytes, size_text
-from . import measured, rejections
+from . import measured, openings, rejections
 from .bill import bill
 from .calibration import Evidence, Subject
 from .plan import Candidate, KvType, MemoryEstimate, Rejected, Request, Settings, SpeedEstimate
@@ -35,6 +35,9 @@ from .settings import (
 from .situation import Situation
 from .sizes import Sizes, sizes
 from .speed import bytes_per_token, decode_speed, prefill_speed, references
+
+#: Runtimes that are told whether to compute on a GPU. MLX always does where there is one.
+OFFLOADING = frozenset({"llama.cpp", "transformers", "onnx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ class Way:
         mmap = Decision(False, f"{artifact.backend} reads its files in its own way")
         if artifact.backend == "llama.cpp":
             mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
+        number = openings.dtype(artifact.backend, situation.host, artifact.quantization, offloaded=offloaded)
+        if (factor := openings.widening(number, artifact.quantization)) != 1:
+            sizes = replace(sizes, weights=factor * sizes.weights, read=factor * sizes.read)
         layers = sizes.architecture.layers + 1 if offloaded else 0
         on_gpu = offloaded or artifact.backend == "mlx"
         known = situation.evidence.get((artifact.backend, "gpu" if on_gpu else "cpu"), Evidence())
@@ -128,7 +134,7 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
     if request.context is not None and supported and request.context > supported:
         return rejections.unsupported_context(entry, artifact, request.context, supported, advertised)
     rungs = ladder(request, situation.budget, supported)
-    on_gpu = artifact.backend == "llama.cpp" and situation.accelerator.gpu is not None
+    on_gpu = artifact.backend in OFFLOADING and situation.accelerator.gpu is not None
     way = Way.of(situation, entry, artifact, weighed, offloaded=on_gpu)
     found = way.descend(rungs)
     if found is None and on_gpu:
@@ -246,6 +252,9 @@ def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
         ),
         gpu_layers=_gpu_layers(way),
         state_bytes=state_decision(situation.budget.usable_bytes - memory.on("host"), architecture),
+        device=openings.device(way.artifact.backend, situation.accelerator, offloaded=way.offloaded),
+        dtype=openings.dtype(way.artifact.backend, situation.host, way.artifact.quantization, offloaded=way.offloaded),
+        providers=openings.providers(way.artifact.backend, situation.host),
     )
     return settings, memory
 

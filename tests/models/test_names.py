@@ -189,7 +189,7 @@ def test_what_is_no_model_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds no model"):
         resolve(tmp_path)
     (tmp_path / "weights.bin").write_bytes(b"")
-    with pytest.raises(ModelFileError, match=r"runs \.gguf files"):
+    with pytest.raises(ModelFileError, match=r"runs \.gguf and \.onnx files"):
         resolve(tmp_path / "weights.bin")
 
 
