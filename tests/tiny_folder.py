@@ -4,6 +4,7 @@ template as in the GGUF."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ _INSIDE = {
     "ffn_gate": "feed_forward.w1",
     "ffn_up": "feed_forward.w3",
     "ffn_down": "feed_forward.w2",
+    "ffn_gate_inp": "feed_forward.gate",
 }
+_EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
 
 
 def write_tiny_lfm2_folder(folder: Path, *, dtype: str = "float32", **network: Any) -> Path:
@@ -47,7 +50,15 @@ def write_tiny_lfm2_folder(folder: Path, *, dtype: str = "float32", **network: A
     folder.mkdir(parents=True, exist_ok=True)
     source = write_tiny_lfm2(folder / "source.gguf", **network)
     reader = gguf.GGUFReader(source)
-    weights = {_name(tensor.name): np.array(tensor.data, dtype) for tensor in reader.tensors}
+    weights: dict[str, np.ndarray] = {}
+    for tensor in reader.tensors:
+        if expert := _EXPERT.fullmatch(tensor.name):  # one tensor an expert, as they are published
+            layer, part = expert[1], _INSIDE[f"ffn_{expert[2]}"]
+            for number, values in enumerate(tensor.data):
+                name = part.replace("feed_forward", f"feed_forward.experts.{number}")
+                weights[f"model.layers.{layer}.{name}.weight"] = np.array(values, dtype)
+        else:
+            weights[_name(tensor.name)] = np.array(tensor.data, dtype)
     for name, values in weights.items():
         if name.endswith("conv.conv.weight"):
             weights[name] = values[:, None, :]  # one input channel a group, as PyTorch has it
@@ -64,14 +75,32 @@ def _name(gguf_name: str) -> str:
     if gguf_name in _OUTSIDE:
         return _OUTSIDE[gguf_name]
     _, layer, rest = gguf_name.split(".", 2)
+    if rest == "exp_probs_b.bias":
+        return f"model.layers.{layer}.feed_forward.expert_bias"
     return f"model.layers.{layer}.{_INSIDE[rest.removesuffix('.weight')]}.weight"
 
 
 def _config(reader: gguf.GGUFReader) -> dict[str, Any]:
+    family = reader.fields["general.architecture"].contents()
+
     def value(key: str) -> Any:
-        return reader.fields[f"lfm2.{key}"].contents()
+        return reader.fields[f"{family}.{key}"].contents()
 
     hidden, kv_heads = value("embedding_length"), value("attention.head_count_kv")
+    mixture = {}
+    if family == "lfm2moe":
+        mixture = {
+            "architectures": ["Lfm2MoeForCausalLM"],
+            "model_type": "lfm2_moe",
+            "intermediate_size": value("feed_forward_length"),
+            "moe_intermediate_size": value("expert_feed_forward_length"),
+            "num_experts": value("expert_count"),
+            "num_experts_per_tok": value("expert_used_count"),
+            "num_dense_layers": value("leading_dense_block_count"),
+            "use_expert_bias": True,
+            "norm_topk_prob": True,
+            "layer_types": ["full_attention" if heads else "conv" for heads in kv_heads],
+        }
     return {
         "architectures": ["Lfm2ForCausalLM"],
         "model_type": "lfm2",
@@ -97,6 +126,7 @@ def _config(reader: gguf.GGUFReader) -> dict[str, Any]:
         "pad_token_id": 0,
         "tie_embedding": True,
         "dtype": "float32",
+        **mixture,
     }
 
 
@@ -147,3 +177,38 @@ def _write_tokenizer(folder: Path, size: int, chat_template: str) -> None:
         json.dumps({"bos_token": "<|startoftext|>", "eos_token": "<|im_end|>", "pad_token": "<|pad|>"})
     )
     (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
+
+
+def write_tiny_llama_folder(
+    folder: Path, *, hidden: int = 64, width: int = 96, heads: int = 2, layers: int = 3
+) -> Path:
+    """A llama with the same tokenizer and random weights in 32 bits: every layer attends."""
+    generator = np.random.default_rng(7)
+    kv_width = hidden // heads  # one head of keys
+
+    def random(*shape: int) -> np.ndarray:
+        return generator.normal(0, 0.1, shape).astype(np.float32)
+
+    weights = {"model.embed_tokens.weight": random(512, hidden), "model.norm.weight": 1 + random(hidden)}
+    for layer in range(layers):
+        sizes = {
+            "self_attn.q_proj": (hidden, hidden), "self_attn.k_proj": (kv_width, hidden),
+            "self_attn.v_proj": (kv_width, hidden), "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (width, hidden), "mlp.up_proj": (width, hidden), "mlp.down_proj": (hidden, width),
+        }  # fmt: skip
+        block = f"model.layers.{layer}"
+        weights |= {f"{block}.{name}.weight": random(*shape) for name, shape in sizes.items()}
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            weights[f"{block}.{name}.weight"] = 1 + random(hidden)
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "hidden_act": "silu",
+        "num_hidden_layers": layers, "intermediate_size": width, "num_attention_heads": heads,
+        "num_key_value_heads": 1, "head_dim": hidden // heads, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "vocab_size": 512, "max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0,
+        "tie_word_embeddings": True, "dtype": "float32",
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_safetensors(folder / "model.safetensors", weights)
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    _write_tokenizer(folder, 512, CHAT_TEMPLATE)
+    return folder

@@ -11,7 +11,7 @@ from edgelfm.backends.llama_cpp.loading import load
 from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.decision import Decision
 from edgelfm.planning.plan import Settings
-from tests.tiny_folder import write_tiny_lfm2_folder
+from tests.tiny_folder import write_tiny_lfm2_folder, write_tiny_llama_folder
 
 Open = Callable[..., LlamaSession]
 
@@ -34,6 +34,12 @@ def settings(
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of `tiny_path`, as a folder in 32 bits: what the other runtimes read."""
     return write_tiny_lfm2_folder(tmp_path_factory.mktemp("folders") / "tiny-lfm2")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama as small, in which every layer attends."""
+    return write_tiny_llama_folder(tmp_path_factory.mktemp("folders") / "tiny-llama")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The live state of an MLX network: the caches of its layers, copied out, put back, cut. Decides nothing.
 
-MLX arrays never change: writing to a cache makes a new array. So a copy costs nothing before the original goes on.
+What an MLX array holds never changes, but the name that Python has of it does: writing to a part of an array makes the
+same object stand for a new one. So a copy needs objects of its own; it costs no memory before the original goes on.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ class State:
 
     def take(self) -> Copied:
         """The whole state."""
-        return self._evaluated([list(cache.state) for cache in self.caches])
+        return self._evaluated([self._own(cache.state) for cache in self.caches])
 
     def put(self, copied: Copied) -> bool:
         """Replace the whole state."""
         self.clear()
         for cache, kept in zip(self.caches, copied.data, strict=True):
-            # Lists inside are copied too: a convolution layer writes into its own.
-            cache.state = [list(one) if isinstance(one, list) else one for one in kept]
+            cache.state = self._own(kept)
+        self._library.mx.eval(self.arrays())
         return True
 
     def pack(self, copied: Copied) -> bytes:
@@ -93,6 +94,12 @@ class State:
         """Bytes of attention layers and of convolution layers."""
         conv = sum(cache.nbytes for cache in self._convolutions())
         return sum(cache.nbytes for cache in self.caches) - conv, conv
+
+    def _own(self, kept: Any) -> Any:
+        """The same, in lists and arrays that nobody else writes to."""
+        if isinstance(kept, (list, tuple)):
+            return [self._own(one) for one in kept]
+        return self._library.mx.contiguous(kept) if isinstance(kept, self._library.mx.array) else kept
 
     def _evaluated(self, data: Any) -> Copied:
         leaves = [
