@@ -10,6 +10,8 @@ wrong.
 from __future__ import annotations
 
 from .chat import Conversation, Message, Piece, Reply, Stream
+from .connecting import connect, servers
+from .conversion import Conversion, convert
 from .errors import EdgelfmError
 from .hardware.host import Host
 from .model import Model, inspect, load, plan, resume
@@ -20,6 +22,7 @@ from .widgets import compare, playground
 __version__ = "0.1.0"
 __all__ = [
     "Conversation",
+    "Conversion",
     "EdgelfmError",
     "Host",
     "Message",
@@ -29,12 +32,15 @@ __all__ = [
     "Stream",
     "Trace",
     "compare",
+    "connect",
+    "convert",
     "inspect",
     "load",
     "plan",
     "playground",
     "record",
     "resume",
+    "servers",
 ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,11 @@ from .chat.tree import Branches, Node, Tree
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .chat.engine import Overflow
+    from .chat.answering import Overflow
     from .chat.options import ReplyOptions
     from .chat.resuming import Resumed
     from .model import Model
+    from .remote_model import RemoteModel
 
 _WAITING = 64  # pieces computed ahead of a slow reader; then the computation waits for it
 
@@ -205,6 +206,10 @@ class AsyncModel:
         """Read the answer with `async for`. See `Model.stream`."""
         return AsyncStream(lambda: self._model.stream(messages, system=system, overflow=overflow, **options))
 
+    async def complete(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:
+        """Continue `text` without blocking the event loop. See `Model.complete`."""
+        return await AsyncStream(lambda: self._model.complete_stream(text, **options)).reply()
+
     def conversation(
         self, *, system: str | None = None, overflow: Overflow = "error", messages: Messages | None = None
     ) -> AsyncConversation:
@@ -214,3 +219,15 @@ class AsyncModel:
     async def resume(self, path: str | Path) -> AsyncConversation:
         """Go on with a saved conversation. See `Model.resume`."""
         return AsyncConversation(await asyncio.to_thread(self._model.resume, path))
+
+
+class AsyncRemoteModel(AsyncModel):
+    """A `RemoteModel` for `async` code."""
+
+    def __init__(self, model: RemoteModel) -> None:
+        super().__init__(model)
+        self._remote = model
+
+    async def embed(self, texts: str | Sequence[str]) -> list[list[float]]:
+        """A vector for each text. See `RemoteModel.embed`."""
+        return await asyncio.to_thread(self._remote.embed, texts)

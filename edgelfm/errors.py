@@ -21,6 +21,12 @@
     │  └─ DoesNotFit         (MemoryError)        the model would not fit into the memory that is really available
     ├─ BackendError          (RuntimeError)       a runtime failed while loading or generating
     │  ├─ BackendMissing     (ImportError)        the runtime is not installed
+    │  ├─ ServerError        (RuntimeError)       a server answered with an error, or with what is no answer
+    │  │  ├─ ServerUnreachable (ConnectionError)  refused, no such host, no valid certificate, or nothing found at all
+    │  │  ├─ ServerRefused   (PermissionError)    the server wants a key, or another one
+    │  │  ├─ ServerBusy      (RuntimeError)       too many requests, or not ready, beyond patience
+    │  │  ├─ ServerTimeout   (TimeoutError)       nothing came for longer than was allowed
+    │  │  └─ StreamBroken    (ConnectionError)    a reply was cut off, or went on as something else
     │  └─ SessionClosed      (RuntimeError)       the model was closed
     ├─ StateRefused          (ValueError)         a saved state is foreign, truncated, damaged or of another build
     ├─ ChatFileError         (ValueError)         a saved conversation cannot be read or written
@@ -129,6 +135,30 @@ class BackendError(EdgelfmError, RuntimeError):
 
 class BackendMissing(BackendError, ImportError):
     """The runtime is not installed."""
+
+
+class ServerError(BackendError):
+    """A server answered with an error, or with something that is no answer."""
+
+
+class ServerUnreachable(ServerError, ConnectionError):
+    """No server there: refused, no such host, no valid certificate; or none was found on this machine."""
+
+
+class ServerRefused(ServerError, PermissionError):
+    """The server wants a key, or another one."""
+
+
+class ServerBusy(ServerError):
+    """The server has too many requests or is not ready, and was so for longer than patience lasts."""
+
+
+class ServerTimeout(ServerError, TimeoutError):
+    """Nothing came from the server for longer than was allowed."""
+
+
+class StreamBroken(ServerError, ConnectionError):
+    """A reply was cut off, or went on as something that is no reply."""
 
 
 class SessionClosed(BackendError):

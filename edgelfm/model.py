@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import on_disk, read_host, read_request
+from .chat.answering import Answering, LoadedAs, Overflow
 from .chat.conversation import Conversation
-from .chat.engine import Engine, LoadedAs, Overflow
+from .chat.engine import Engine
 from .chat.messages import Messages, read_messages
 from .chat.reply import Reply
 from .chat.stream import Stream
-from .errors import ChatFileError, RequestError
+from .errors import RequestError
 from .hardware.host import Host
 from .upstairs import widget
 
@@ -163,11 +164,7 @@ def resume(
     path = Path(path)
     chat = saved.read_chat(path)
     if not isinstance(model, Model):
-        recorded = chat.model if model is None else LoadedAs(str(model))
-        if recorded is None:
-            raise ChatFileError(
-                f"{path}: does not say which model it was with", hint=f'edgelfm.resume("{path}", "starter")'
-            )
+        recorded = resuming.was_with(path, chat) if model is None else LoadedAs(str(model))
         model = load(
             recorded.name,
             context=context or recorded.context,
@@ -198,9 +195,8 @@ class Model:
         self.plan = plan
         self.candidate: Candidate = plan.chosen
         self.load_seconds = load_seconds
-        self._engine = Engine(
-            session, self.entry, chat_template=chat_template, loaded_as=_loaded_as(self.candidate, session.context)
-        )
+        known = _loaded_as(self.candidate, session.context)
+        self._engine: Answering = Engine(session, self.entry, chat_template=chat_template, loaded_as=known)
 
     @property
     def entry(self) -> ModelEntry:
@@ -247,15 +243,19 @@ class Model:
         **options: Unpack[ReplyOptions],
     ) -> Stream:
         """Like `chat`, but read it as it comes: `for text in lfm.stream(…)`, then `.reply` for the figures."""
-        read = self._engine.options(options)
-        prompt = self._engine.fit(read_messages(messages, system=system), read, overflow)
-        return self._engine.start(prompt, read)
+        one = self._engine
+        read = one.options(options)
+        return one.answer(read_messages(messages, system=system, beyond_text=one.beyond_text), read, overflow)
 
     def complete(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:
         """Continue `text` as it stands, without a chat template. This is what base models are for."""
+        return self.complete_stream(text, **options).reply
+
+    def complete_stream(self, text: str, **options: Unpack[ReplyOptions]) -> Stream:
+        """`complete`, read as it comes."""
         if not isinstance(text, str) or not text:
             raise RequestError("there is nothing to continue", hint='as in lfm.complete("Once upon a time")')
-        return self._engine.complete(text, self._engine.options(options)).reply
+        return self._engine.complete(text, self._engine.options(options))
 
     def conversation(
         self, *, system: str | None = None, overflow: Overflow = "error", messages: Messages | None = None
@@ -264,7 +264,8 @@ class Model:
 
         `overflow="drop_oldest"` forgets the oldest turns when the context is full; "error" says so instead.
         """
-        history = read_messages(messages) if messages is not None else ()
+        beyond_text = self._engine.beyond_text
+        history = read_messages(messages, beyond_text=beyond_text) if messages is not None else ()
         return Conversation(self._engine, system=system, overflow=overflow, history=history)
 
     def resume(self, path: str | Path) -> Conversation:
@@ -289,9 +290,9 @@ class Model:
         """
         from .chat import priming
 
-        return priming.prime(
-            self._engine, prefix, system, disk if isinstance(disk, bool) else Path(disk), progress=progress
-        )
+        assert isinstance(self._engine, Engine)
+        kept = disk if isinstance(disk, bool) else Path(disk)
+        return priming.prime(self._engine, prefix, system, kept, progress=progress)
 
     def tune(self, *, seconds: float = 20.0, progress: bool | Measured = True) -> Tuned:
         """Measure for about `seconds` which settings are fastest here, use them, and keep them for the next start.

@@ -15,6 +15,7 @@ from .units import format_bytes, format_seconds
 if TYPE_CHECKING:
     from .backends.base import Memory
     from .model import Model
+    from .remote_model import RemoteModel
 
 
 def model_bundle(model: Model) -> dict[str, str]:
@@ -31,6 +32,21 @@ def model_bundle(model: Model) -> dict[str, str]:
         facts(rows),
         folded("Settings, and why", settings_html(candidate.settings) + references_html(candidate)),
     )
+
+
+def remote_bundle(model: RemoteModel) -> dict[str, str]:
+    """A model behind a server: what the server tells of it."""
+    served, server = model.served, model.server
+    abilities = ", ".join(sorted(served.abilities)) if served.abilities is not None else "not told"
+    rows = [
+        ("Served by", escape(f"{server.name} {server.version}".strip())),
+        ("Weights", escape(", ".join(filter(None, (served.parameters, served.quantization))) or "not told")),
+        ("Size there", format_bytes(served.bytes) if served.bytes else "not told"),
+        ("Context", escape(f"{model.context} tokens, {served.context_from}" if model.context else "not told")),
+        ("Can", escape(abilities)),
+        ("Talk to it", code('lfm.chat("Why is the sky blue?")')),
+    ]
+    return bundle(repr(model), heading(served.id, f"at {server.url}"), facts(rows))
 
 
 def _facts(model: Model, held: Memory | None) -> Iterator[tuple[str, str]]:

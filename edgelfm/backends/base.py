@@ -72,6 +72,8 @@ class Token:
     finish_reason: FinishReason | None = None  # on the last event only
     timings: Timings | None = None  # on the last event only
     logprobs: tuple[TokenLogprob, ...] = ()  # one for each of `ids`, if they were asked for
+    # On the last event, of a server that finds the calls of tools itself: id, name and JSON arguments of each.
+    tool_calls: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

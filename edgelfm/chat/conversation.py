@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
-from .engine import Engine, Overflow
-from .messages import Message
+from .answering import Answering, Overflow
+from .messages import Message, Question, calling, read_question
 from .options import ReplyOptions
 from .outline import outline
 from .reply import Reply
@@ -39,7 +39,7 @@ class Conversation:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Answering,
         *,
         system: str | None = None,
         overflow: Overflow = "error",
@@ -80,19 +80,19 @@ class Conversation:
         """Tokens that the model has seen of this branch, as of its last reply. `lfm.context` is what it can hold."""
         return next((self._used[node.id] for node in reversed(self._tree.path()) if node.id in self._used), 0)
 
-    def send(self, text: str, **options: Unpack[ReplyOptions]) -> Reply:
-        """Say `text` and wait for the answer.
+    def send(self, text: Question, **options: Unpack[ReplyOptions]) -> Reply:
+        """Say `text` and wait for the answer. A server also takes what it calls a message, or the parts of one.
 
         Raises `ContextExceeded`, `TemplateError`, `RequestError`, `SessionClosed`.
         """
         return self.stream(text, **options).reply
 
-    def stream(self, text: str, **options: Unpack[ReplyOptions]) -> Stream:
+    def stream(self, text: Question, **options: Unpack[ReplyOptions]) -> Stream:
         """Say `text` and read the answer as it comes.
 
         Errors in the request are raised here, before anything is computed.
         """
-        question = _question(text, 'talk.send("Hello")')
+        question = read_question(text, 'talk.send("Hello")', beyond_text=self._engine.beyond_text)
         self._stop_active()
         return self._answer(self._tree.current, question, options)
 
@@ -111,7 +111,7 @@ class Conversation:
             return self._answer(parent, question, options)
         return self._answer(self._turn(-1).id, None, options)
 
-    def edit(self, turn: int, text: str, **options: Unpack[ReplyOptions]) -> Reply:
+    def edit(self, turn: int, text: Question, **options: Unpack[ReplyOptions]) -> Reply:
         """Say `text` in place of what was said in `turn`, and keep the old way beside the new one.
 
         Turns are counted from 0, or from the end with -1 as the last. Raises `RequestError` if there is no such turn,
@@ -119,9 +119,9 @@ class Conversation:
         """
         return self.edit_stream(turn, text, **options).reply
 
-    def edit_stream(self, turn: int, text: str, **options: Unpack[ReplyOptions]) -> Stream:
+    def edit_stream(self, turn: int, text: Question, **options: Unpack[ReplyOptions]) -> Stream:
         """`edit`, read as it comes."""
-        question = _question(text, 'talk.edit(0, "Hello")')
+        question = read_question(text, 'talk.edit(0, "Hello")', beyond_text=self._engine.beyond_text)
         self._stop_active()
         return self._answer(self._turn(turn).parent, question, options)
 
@@ -228,9 +228,7 @@ class Conversation:
         """Answer `question` after `parent`; without a question, answer `parent` itself."""
         options = self._engine.options(given)
         messages = [node.message for node in self._tree.path_to(parent)]
-        prompt = self._engine.fit([*messages, question] if question else messages, options, self._overflow)
         tree = self._tree
-        self._asked = (parent, question) if question else None
 
         def keep(written: Written) -> None:
             raw = "".join(written.raw)
@@ -238,12 +236,15 @@ class Conversation:
                 return
             # After a stop string the last tokens say more than the text does, so they do not stand for it.
             exact = not (options.stop and (written.timings is None or written.finish == "stop"))
-            answer = Message("assistant", "".join(written.text), raw, tuple(written.ids) if exact else None)
+            ids = tuple(written.ids) if exact else None
+            answer = Message("assistant", "".join(written.text), raw, ids, calling(written.text, written.tool_calls))
             asked = parent if question is None else tree.add(question, parent).id
-            self._used[tree.add(answer, asked).id] = len(prompt.ids) + len(written.ids)
+            self._used[tree.add(answer, asked).id] = written.seen
             self._asked = None
 
-        stream = self._engine.start(prompt, options, keep)
+        asking = [*messages, question] if question else messages
+        stream = self._engine.answer(asking, options, self._overflow, keep)
+        self._asked = (parent, question) if question else None
         self._active = weakref.ref(stream)  # weak: a stream that nobody reads any more must end
         return stream
 
@@ -268,7 +269,8 @@ class Conversation:
         facts = [f"{turns} turn" if turns == 1 else f"{turns} turns"]
         if (branches := len(self._tree.leaves())) > 1:
             facts.append(f"{branches} branches")
-        facts.append(f"{self.context_used} of {self._engine.session.context} tokens")
+        context = self._engine.context
+        facts.append(f"{self.context_used} of {context} tokens" if context else f"{self.context_used} tokens")
         head = f"Conversation with {self._engine.model.name}: {', '.join(facts)}"
         return "\n".join([head, *outline(self._tree)])
 
@@ -276,9 +278,3 @@ class Conversation:
         from .html import conversation_bundle
 
         return conversation_bundle(self)
-
-
-def _question(text: object, example: str) -> Message:
-    if not isinstance(text, str):
-        raise RequestError(f"a message is text, not {type(text).__name__}", hint=f"as in {example}")
-    return Message("user", text)

@@ -1,16 +1,15 @@
-"""One loaded model with its template and preset: from messages to a stream. Conversations and `Model` stand on it."""
+"""One model that runs here, with its template and preset: from messages to tokens to a stream."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from ..backends.base import Session
 from ..backends.cancel import Cancel
 from ..errors import ContextExceeded, RequestError, TemplateError
 from ..models.entry import ModelEntry
+from .answering import LoadedAs, Overflow
 from .messages import Message
 from .options import Options, ReplyOptions, read_options, token_biases
 from .prompt import Prompt, PromptBuilder
@@ -18,24 +17,14 @@ from .stream import Stream, Written
 from .template import CHATML, ChatTemplate
 from .thinking import OPEN
 
-#: What to do when a prompt is longer than the context: say so, or forget the oldest turns.
-Overflow = Literal["error", "drop_oldest"]
 _DROPPED_AT_ONCE = 4  # so much of the context: a quarter
 _ROOM_FOR_REPLY = 256  # tokens kept free when old turns are dropped and no `max_tokens` was given
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedAs:
-    """What to give `load()` to have this model again. None where anything will do."""
-
-    name: str
-    quantization: str | None = None
-    backend: str | None = None
-    context: int | None = None  # tokens
-
-
 class Engine:
-    """What all conversations with one model share."""
+    """What all conversations with one model share. See `answering.Answering`."""
+
+    beyond_text = False
 
     def __init__(
         self,
@@ -51,6 +40,11 @@ class Engine:
         self.template = self._compile(chat_template)
         self._prompts = PromptBuilder(session.tokenize, session.detokenize, session.markers)
 
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and reply together."""
+        return self.session.context
+
     def _compile(self, own: str | None) -> ChatTemplate | None:
         source = own or self.session.chat_template
         if source is None and self.model.prompt_format != "none":
@@ -63,6 +57,11 @@ class Engine:
             raise TemplateError(
                 f"{self.model.name} is a base model without a chat template",
                 hint="use lfm.complete(text), or load an Instruct model",
+            )
+        if any(message.wire for message in messages):
+            raise RequestError(
+                "a message holds more than text (a picture, calls of tools), as servers take it",
+                hint="go on with a server, as in edgelfm.resume(path, edgelfm.connect(…)), or leave that message out",
             )
         rendered = self.template.render(self._prompts.harmless(messages))
         replies = [message for message in messages if message.role == "assistant"]
@@ -121,6 +120,16 @@ class Engine:
             return self.prompt([*messages[:start], *messages[turns[-1] :]]) if turns else whole
         return prompts[turns[enough]]
 
+    def answer(
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        overflow: Overflow = "error",
+        on_end: Callable[[Written], None] | None = None,
+    ) -> Stream:
+        """Answer `messages`, as far as the context holds them. Raises what `fit` raises."""
+        return self.start(self.fit(messages, options, overflow), options, on_end)
+
     def start(self, prompt: Prompt, options: Options, on_end: Callable[[Written], None] | None = None) -> Stream:
         """Begin to generate. Nothing is computed before the stream is read.
 
@@ -143,6 +152,7 @@ class Engine:
             cancel,
             context=self.session.context,
             model=self.model.id,
+            prompt_tokens=len(prompt.ids),
             thinking_opened=prompt.text.rstrip().endswith(OPEN),
             on_end=on_end,
         )

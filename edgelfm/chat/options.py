@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict
 
 from ..errors import RequestError
 from ..models.entry import Sampling
@@ -36,6 +36,8 @@ class Options:
     seed: int | None
     logit_bias: Mapping[int | str, float]  # as given; `token_biases` turns texts into ids
     logprobs: int | None
+    asked: frozenset[str] = frozenset()  # what of the sampling is not the preset's
+    passed: Mapping[str, Any] = field(default_factory=dict)  # for a server, as given: tools, response_format, …
 
 
 _MOST_LOGPROBS = 1000  # beside each token of a reply; more would be kept than anybody reads
@@ -84,7 +86,8 @@ def read_options(preset: Sampling, given: ReplyOptions) -> Options:
             f"logprobs is {logprobs!r}",
             hint=f"ask for 0 to {_MOST_LOGPROBS} of the likeliest tokens; 0 reports the chosen token alone",
         )
-    return Options(sampling, maximum, tuple(text for text in stops if text), seed, biases, logprobs)
+    asked = frozenset(changed)
+    return Options(sampling, maximum, tuple(text for text in stops if text), seed, biases, logprobs, asked)
 
 
 def token_biases(biases: Mapping[int | str, float], tokenize: Callable[[str], list[int]]) -> dict[int, float]:

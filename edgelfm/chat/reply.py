@@ -7,16 +7,17 @@ from typing import Any
 
 from ..backends.base import FinishReason, Timings, TokenLogprob
 from ..units import format_seconds
+from .tool_calls import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one reply."""
 
-    prompt_tokens: int
+    prompt_tokens: int  # 0 where a server does not say
     cached_tokens: int  # of the prompt, already in the model's state: they cost nothing
     completion_tokens: int  # thinking included
-    context: int  # tokens the model can hold
+    context: int  # tokens the model can hold, 0 where a server does not say
 
     @property
     def total_tokens(self) -> int:
@@ -31,7 +32,7 @@ class Reply(str):
     `finish_reason` why it ended: "stop" (it was done), "length" (`max_tokens` or the context was reached) or
     "cancelled". `logprobs` says how likely each token was, if that was asked for: one for every token the model wrote,
     thinking and markers included, so that their pieces join to more than the text. Behind a stop string they go on to
-    the end of the token that completed it.
+    the end of the token that completed it. `tool_calls` are the tools that a server says the model wants called.
     """
 
     thinking: str
@@ -40,6 +41,7 @@ class Reply(str):
     finish_reason: FinishReason
     model: str
     logprobs: tuple[TokenLogprob, ...]
+    tool_calls: tuple[ToolCall, ...]
 
     def __new__(
         cls,
@@ -51,6 +53,7 @@ class Reply(str):
         finish_reason: FinishReason,
         model: str,
         logprobs: tuple[TokenLogprob, ...] = (),
+        tool_calls: tuple[ToolCall, ...] = (),
     ) -> Reply:
         """Make the string and attach what is known about it."""
         reply = super().__new__(cls, text)
@@ -60,6 +63,7 @@ class Reply(str):
         reply.finish_reason = finish_reason
         reply.model = model
         reply.logprobs = logprobs
+        reply.tool_calls = tool_calls
         return reply
 
     @property
@@ -75,8 +79,10 @@ class Reply(str):
             parts.append(f"{decode:.1f} tokens/s")
         parts.append(f"first token after {format_seconds(self.timings.first_token_seconds)}")
         cached = f" ({self.usage.cached_tokens} cached)" if self.usage.cached_tokens else ""
-        parts.append(f"prompt {self.usage.prompt_tokens}{cached}")
-        parts.append(f"context {self.usage.total_tokens}/{self.usage.context}")
+        if self.usage.prompt_tokens:
+            parts.append(f"prompt {self.usage.prompt_tokens}{cached}")
+        if self.usage.prompt_tokens and self.usage.context:
+            parts.append(f"context {self.usage.total_tokens}/{self.usage.context}")
         if self.finish_reason != "stop":
             parts.append(self.finish_reason)
         return " · ".join(parts)

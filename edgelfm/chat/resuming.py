@@ -15,9 +15,10 @@ from pathlib import Path
 
 from ..backends.state_file import read_state, write_state
 from ..backends.states import common_prefix
-from ..errors import ContextExceeded, RequestError, StateNotUsed, StateRefused, TemplateError
+from ..errors import ChatFileError, ContextExceeded, RequestError, StateNotUsed, StateRefused, TemplateError
+from .answering import Answering, LoadedAs, Overflow
 from .conversation import Conversation
-from .engine import Engine, Overflow
+from .engine import Engine
 from .saved import SavedChat, write_chat
 from .tree import Tree
 
@@ -44,11 +45,13 @@ def state_beside(path: Path) -> Path:
     return beside
 
 
-def save(engine: Engine, tree: Tree, overflow: Overflow, path: Path, *, state: bool) -> tuple[Path, ...]:
+def save(engine: Answering, tree: Tree, overflow: Overflow, path: Path, *, state: bool) -> tuple[Path, ...]:
     """Write the text, and with `state` what the model has computed of the present branch, if it has anything."""
     beside = state_beside(path)
+    if state and not isinstance(engine, Engine):
+        raise RequestError("what this model has computed is with its server", hint=f'talk.save("{path}")')
     write_chat(path, tree, engine.loaded_as, overflow)
-    if not state:
+    if not state or not isinstance(engine, Engine):
         return (path,)
     ids = _ids(engine, tree, overflow)
     exported = engine.session.export_state(ids) if ids else None
@@ -58,10 +61,30 @@ def save(engine: Engine, tree: Tree, overflow: Overflow, path: Path, *, state: b
     return path, beside
 
 
-def resume(engine: Engine, path: Path, saved: SavedChat) -> Conversation:
+def was_with(path: Path, saved: SavedChat) -> LoadedAs:
+    """The model that a conversation was with. Raises `ChatFileError` if that cannot be loaded.
+
+    A file that names a server is not followed there: it may be anybody's, and so may the server.
+    """
+    if saved.model is None:
+        raise ChatFileError(
+            f"{path}: does not say which model it was with", hint=f'edgelfm.resume("{path}", "starter")'
+        )
+    if "://" in (saved.model.backend or ""):
+        to = f'edgelfm.connect("{saved.model.backend}", model="{saved.model.name}")'
+        raise ChatFileError(
+            f"{path}: was with {saved.model.name} of the server at {saved.model.backend}",
+            hint=f'edgelfm.resume("{path}", {to})',
+        )
+    return saved.model
+
+
+def resume(engine: Answering, path: Path, saved: SavedChat) -> Conversation:
     """Take up what was read from `path`. Warns with `StateNotUsed` if there is a state and it cannot be used."""
     tokens, refused = 0, ""
     try:
+        if not isinstance(engine, Engine):
+            raise FileNotFoundError  # a state is of no use to a server
         state = read_state(state_beside(path))
         engine.session.import_state(state)
         tokens = common_prefix(list(state.tokens), _ids(engine, saved.tree, saved.overflow))

@@ -15,7 +15,8 @@ Only role and content are needed; a list of messages alone will do. A message fo
 unless it names another as `parent`, by the `id` written there: that is how branches are told. `current` is the id where
 the conversation stands, the last message if left out. `raw` is a reply as the model wrote it, where that is more than
 its content, and `ids` are its tokens. Who edits the content of a reply need not mind them: `raw` is dropped if `raw_of`
-is not the CRC-32 of the content, and ids that do not stand for the text are not used.
+is not the CRC-32 of the content, and ids that do not stand for the text are not used. `wire`, with a `wire_of` of the
+same kind, is what a server was given in place of a message that was more than text.
 
 Knows nothing of models. Whatever is wrong is a `ChatFileError` that names the file and the place.
 """
@@ -33,7 +34,7 @@ from typing import Any
 from ..atomic import write_atomically
 from ..errors import ChatFileError, StoreError
 from ..units import format_bytes
-from .engine import LoadedAs, Overflow
+from .answering import LoadedAs, Overflow
 from .messages import ROLES, Message
 from .tree import Node, Tree
 
@@ -121,6 +122,8 @@ def _messages(tree: Tree) -> Iterator[dict[str, Any]]:
             fields |= {"raw": message.raw, "raw_of": _crc(message.content)}
         if message.ids:
             fields["ids"] = list(message.ids)
+        if message.wire:
+            fields |= {"wire": [dict(one) for one in message.wire], "wire_of": _crc(message.content)}
         yield fields
 
 
@@ -204,7 +207,12 @@ def _message(path: Path, place: str, given: Mapping[str, Any]) -> Message:
         raw = ids = None
     if raw is None and ids:  # the model wrote it, and nothing but what is shown
         raw = content
-    return Message(role, content, raw, tuple(ids) if ids else None)
+    wire = given.get("wire")
+    if wire is not None and not (isinstance(wire, list) and all(isinstance(one, dict) and one for one in wire)):
+        raise _wrong(path, f"the wire of {place} is no list of messages", "leave it out")
+    if given.get("wire_of", _crc(content)) != _crc(content):
+        wire = None
+    return Message(role, content, raw, tuple(ids) if ids else None, tuple(wire) if wire else None)
 
 
 def _model(path: Path, given: Any) -> LoadedAs | None:

@@ -9,6 +9,7 @@ from ..backends.base import FinishReason, Timings, Token, TokenLogprob
 from ..backends.cancel import Cancel
 from .reply import Reply, Usage
 from .thinking import Kind, ThinkingSplitter
+from .tool_calls import ToolCall, from_server
 
 _NO_TIME = Timings(0, 0, 0, 0.0, 0.0, 0.0)
 
@@ -34,6 +35,8 @@ class Written:
     logprobs: list[TokenLogprob] = field(default_factory=list)  # one for each of `ids`, if asked for
     text: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_tokens: int = 0  # 0 where only the server counts them
     finish: FinishReason = "cancelled"
     failed: bool = False  # an error ended it
     timings: Timings | None = None
@@ -44,6 +47,13 @@ class Written:
         for kind, text in parts:
             (self.text if kind == "text" else self.thinking).append(text)
             yield Piece(kind, text)
+
+    @property
+    def seen(self) -> int:
+        """Tokens of prompt and reply that the model has seen; 0 if nobody says."""
+        if self.prompt_tokens or self.timings is None:
+            return self.prompt_tokens + len(self.ids)
+        return self.timings.prompt_tokens and self.timings.prompt_tokens + self.timings.completion_tokens
 
     def end(self) -> None:
         """Make the reply of what is here. Only the first call counts."""
@@ -59,6 +69,7 @@ class Written:
             finish_reason=self.finish,
             model=self.model,
             logprobs=tuple(self.logprobs),
+            tool_calls=self.tool_calls,
         )
         if self.on_end is not None:
             self.on_end(self)
@@ -79,11 +90,13 @@ class Stream:
         *,
         context: int,
         model: str,
+        prompt_tokens: int = 0,
         thinking_opened: bool = False,
         on_end: Callable[[Written], None] | None = None,
     ) -> None:
         self._cancel = cancel
-        self._written = Written(context, model, ThinkingSplitter(opened=thinking_opened), on_end)
+        splitter = ThinkingSplitter(opened=thinking_opened)
+        self._written = Written(context, model, splitter, on_end, prompt_tokens=prompt_tokens)
         # The generator must not know this object: in a circle of references, a dropped stream would keep the model.
         self._iterator = _read(tokens, self._written)
 
@@ -137,6 +150,7 @@ def _read(tokens: Iterator[Token], written: Written) -> Generator[Piece]:
                 yield from written.show(written.splitter.push(token.text))
             if token.finish_reason is not None:
                 written.finish, written.timings = token.finish_reason, token.timings
+                written.tool_calls = from_server(token.tool_calls)
                 yield from written.show(written.splitter.finish())
     except Exception:
         written.failed = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,21 @@ class ToolCall:
 
     name: str  # may be dotted
     arguments: Mapping[str, Any] = field(default_factory=dict)  # literals by name; those without a name by place, "0"
+    id: str = ""  # by which a server wants the result to be named; empty for what a model here wrote
+
+
+def from_server(calls: Iterable[Mapping[str, str]]) -> tuple[ToolCall, ...]:
+    """The calls that a server found. Arguments that are no JSON object are given whole, as "text"."""
+    found = []
+    for call in calls:
+        text = call.get("arguments", "")
+        try:
+            arguments = json.loads(text) if text.strip() else {}
+        except (ValueError, RecursionError):
+            arguments = None
+        given = arguments if isinstance(arguments, dict) else {"text": text}
+        found.append(ToolCall(call.get("name", ""), given, call.get("id", "")))
+    return tuple(found)
 
 
 def split_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, chat, demo, doctor, models, plan, profiles, pull, tune
+from . import bench, chat, convert, demo, doctor, models, plan, profiles, pull, tune
 from .failures import MISUSED, report
 from .output import decorated
 
@@ -28,6 +28,7 @@ _VERBS = (
     ("demo", demo.demo),
     ("bench", bench.bench),
     ("tune", tune.tune),
+    ("convert", convert.convert),
     ("models", models.models),
     ("profiles", profiles.profiles),
 )

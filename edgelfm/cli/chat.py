@@ -14,6 +14,7 @@ from .output import write_json
 if TYPE_CHECKING:
     from ..chat import ReplyOptions
 
+_SERVER = "A model that another program serves"
 _SAMPLING = "How it answers (left out: the model's own preset)"
 
 
@@ -56,6 +57,20 @@ def chat(
         int | None, typer.Option(help="The same seed gives the same reply.", rich_help_panel=_SAMPLING)
     ] = None,
     offline: options.Offline = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help="Talk to MODEL of this server (Ollama, vLLM, llama-server, …); 'find' looks for one on this machine.",
+            rich_help_panel=_SERVER,
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="The key that this server wants.", rich_help_panel=_SERVER, show_default=False),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="With one answer: the reply with its figures as JSON.")
     ] = False,
@@ -68,7 +83,7 @@ def chat(
     the next turn of the conversation in the file.
     """
     from ..errors import RequestError
-    from .opening import open_model
+    from .opening import open_model, open_remote
     from .resuming import one_turn
 
     given: ReplyOptions = {
@@ -90,12 +105,14 @@ def chat(
         "task": task, "context": context, "quantization": quantization, "backend": backend, "memory": memory,
         "profile": profile, "offline": offline or None,
     }  # fmt: skip
+    if key is not None and url is None:
+        raise RequestError("--key is for a server", hint="edgelfm chat --url URL --key KEY")
     if resume is not None:
         from .resuming import as_recorded
 
         resume = resume.expanduser()
-        model, wishes = as_recorded(resume, model, system, wishes)
-    with open_model(model, **wishes) as lfm:
+        model, wishes = as_recorded(resume, model, system, wishes, remote=url is not None)
+    with open_model(model, **wishes) if url is None else open_remote(url, model, key) as lfm:
         if once is None:
             from .talk import Talk
 

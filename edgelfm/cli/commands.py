@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..atomic import write_atomically
+from ..backends.base import Memory
 from ..chat.options import read_options
 from ..chat.outline import branch_lines, outline
 from ..errors import NoDiskSpace, RequestError
@@ -164,7 +165,8 @@ def _load(talk: Talk, path: str) -> None:
 def _stats(talk: Talk, _: str) -> None:
     """show tokens, speed and memory"""
     speeds = [speed for reply in talk.replies if (speed := reply.timings.decode_tokens_per_second) is not None]
-    held = talk.model.memory()
+    here = bool(talk.model.candidate.memory.parts)  # a server does not tell what it holds
+    held = talk.model.memory() if here else Memory(0, 0, 0, 0, 0)
     expected = talk.model.candidate.decode
     write_facts([
         ("replies", str(len(talk.replies))),
@@ -173,14 +175,15 @@ def _stats(talk: Talk, _: str) -> None:
         ("expected", f"{expected.low:.0f} to {expected.high:.0f} tokens/s" if expected.low and expected.high else ""),
         ("held by the model", f"{format_bytes(held.total)}: weights {format_bytes(held.weights)}, KV cache "
                               f"{format_bytes(held.kv)}, convolution state {format_bytes(held.conv)}, "
-                              f"buffers {format_bytes(held.compute + held.output)}"),
+                              f"buffers {format_bytes(held.compute + held.output)}" if here else ""),
     ])  # fmt: skip
 
 
 def _context(talk: Talk, _: str) -> None:
     """show how much of the context is used"""
     used, size = talk.conversation.context_used, talk.model.context
-    write_line(f"{used} of {size} tokens, {used / size:.0%}. {len(talk.conversation.messages)} messages.", style="dim")
+    share = f" of {size} tokens, {used / size:.0%}" if size else " tokens"
+    write_line(f"{used}{share}. {len(talk.conversation.messages)} messages.", style="dim")
 
 
 def _quit(talk: Talk, _: str) -> None:

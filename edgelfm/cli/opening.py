@@ -31,6 +31,14 @@ def open_model(name: str | None, **wishes: Any) -> Model:
         return edgelfm.load(name, progress=False, tune=told, **wishes)
 
 
+def open_remote(url: str, name: str | None, key: str | None) -> Model:
+    """Connect to a server; "find" is whichever is on this machine."""
+    import edgelfm
+
+    with working("Connecting"):
+        return edgelfm.connect(None if url == "find" else url, name, key)
+
+
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
     """A spinner on stderr while the block runs; nothing where stderr is not a terminal. Gives a way to say more."""

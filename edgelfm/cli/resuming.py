@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def as_recorded(
-    file: Path, model: str | None, system: str | None, wishes: Mapping[str, Any]
+    file: Path, model: str | None, system: str | None, wishes: Mapping[str, Any], *, remote: bool = False
 ) -> tuple[str | None, dict[str, Any]]:
-    """The model to open for `file` and how, where nothing else was asked for.
+    """The model to open for `file` and how, where nothing else was asked for. `remote` says that a server has it.
 
     Raises `ChatFileError`, and `RequestError` for a system prompt where the conversation has begun.
     """
@@ -35,6 +35,14 @@ def as_recorded(
         raise RequestError(f"{file} holds a conversation that has begun", hint="leave out --system, and use /system")
     if model is not None or recorded is None:
         return model, dict(wishes)
+    served = "://" in (recorded.backend or "")
+    if remote or served:
+        if not remote:
+            raise RequestError(
+                f"{file} was with {recorded.name} of the server at {recorded.backend}",
+                hint=f"edgelfm chat {recorded.name} --url {recorded.backend} --resume {file}",
+            )
+        return recorded.name if served else None, dict(wishes)
     kept = {"quantization": recorded.quantization, "backend": recorded.backend, "context": recorded.context}
     return recorded.name, {name: kept.get(name) if wish is None else wish for name, wish in wishes.items()}
 

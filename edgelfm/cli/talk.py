@@ -132,12 +132,12 @@ class Talk:
             report(error.message, error.hint)
 
     def _greet(self) -> None:
-        one = self.model.candidate
+        one, held = self.model.candidate, self.model.candidate.memory.total
         write_line()
         write_facts([
             ("model", f"{one.model.name} {one.quantization} on {one.backend}"),
-            ("context", f"{self.model.context} tokens"),
-            ("memory", f"{format_bytes(one.memory.total)} expected, loaded in {self.model.load_seconds:.1f} s"),
+            ("context", f"{self.model.context} tokens" if self.model.context else ""),
+            ("memory", f"{format_bytes(held)} expected, loaded in {self.model.load_seconds:.1f} s" if held else ""),
             ("why", one.reason),
         ])  # fmt: skip
         write_line()

@@ -211,7 +211,7 @@ class Comparison(ipywidgets.VBox):
                 format_seconds(reply.timings.first_token_seconds),
                 f"{reply.usage.prompt_tokens} tokens",
                 f"{reply.usage.completion_tokens} tokens, {reply.finish_reason}",
-                format_bytes(model.memory().total),
+                format_bytes(model.memory().total) if model.candidate.memory.parts else "–",  # a server's is not told
             )
             rows.append(element("tr", "".join(element("td", escape(cell)) for cell in cells)))
         if not rows:

@@ -19,7 +19,8 @@ class Panel:
 
 
 def _monitor(model: Model) -> Any:
-    return model.monitor()
+    # Of a model that a server has, this machine's sensors say nothing.
+    return model.monitor() if model.candidate.memory.parts else None
 
 
 PANELS: list[Panel] = [Panel("Monitor", _monitor)]

@@ -132,7 +132,8 @@ def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candid
     request = here.request
     artifacts = preferred(entry, backend, here.match.profile.quantizations, request)
     if not artifacts:
-        asked_for = request.model is not None or request.quantization is not None
+        published = any(one.backend == backend for one in entry.artifacts)
+        asked_for = request.backend is not None or (published and request.quantization is not None)
         return [], [rejections.unpublished(entry, backend, request.quantization or "")] if asked_for else []
     architecture = entry.architecture
     if backend == "llama.cpp" and architecture is not None and architecture.name in UNKNOWN_TO_LLAMA_CPP:

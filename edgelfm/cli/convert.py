@@ -1,0 +1,97 @@
+"""`edgelfm convert`: a fine-tune as what this machine runs best, compared with its source."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .output import Column, write_facts, write_json, write_line, write_table
+
+if TYPE_CHECKING:
+    from ..conversion import Conversion
+
+_OUTCOME = "What comes out"
+
+
+def convert(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A model as transformers saves it.", show_default=False)
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="FORMAT", help="gguf, mlx or onnx.", rich_help_panel=_OUTCOME),
+    ] = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            "--quantization", "-q", metavar="NAMES", help="Q4_0, or several: Q4_0,Q8_0.", rich_help_panel=_OUTCOME
+        ),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A LoRA that PEFT saved, to merge first.")
+    ] = None,
+    imatrix: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An importance matrix for llama.cpp's quantizer.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="A file, or a folder for it; else beside FOLDER.",
+            rich_help_panel=_OUTCOME,
+        ),
+    ] = None,
+    text: Annotated[Path | None, typer.Option(metavar="FILE", help="A text to compare over.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Convert a fine-tuned model for this machine, and check it.
+
+    From the folder of an LFM2, LFM2-MoE, Llama or Mistral model, with or without a LoRA adapter to merge, to GGUF, MLX
+    or ONNX. What is left open is chosen for this machine. The outcome reads a text beside its source, and how often
+    both expect the same next token is shown.
+    """
+    import edgelfm
+
+    made = edgelfm.convert(
+        folder, to, quantization=quantization, adapter=adapter, imatrix=imatrix, out=out, text=text,
+        progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    if as_json:
+        write_json(made.data())
+    else:
+        _write(made)
+
+
+def _write(made: Conversion) -> None:
+    from ..conversion.report import kl_text
+    from ..units import format_bytes, format_seconds
+
+    columns = [
+        Column("file", fixed=False), Column("size", right=True), Column("top-1", right=True),
+        Column("KL, nats", right=True), Column("sha256", fixed=False, least=110),
+    ]  # fmt: skip
+    rows = []
+    for one in made.files:
+        found = one.agreement
+        figures = (f"{found.top1:.1%}", kl_text(found.kl)) if found else ("not checked", "-")
+        rows.append((one.path.name, format_bytes(one.bytes), *figures, one.sha256))
+    write_table(columns, rows)
+    write_line()
+    compared = made.agreement
+    write_facts([
+        ("in", str(made.path.parent)),
+        ("source", str(made.source)),
+        ("adapter", str(made.adapter or "")),
+        ("format", str(made.format)),
+        ("quantization", str(made.quantization)),
+        ("compared with", f"{compared.reference}, over {compared.tokens} tokens" if compared else ""),
+        *(("note", note) for note in made.notes),
+        ("took", format_seconds(made.seconds)),
+        ("next", made.next_command),
+    ])  # fmt: skip
