@@ -17,13 +17,24 @@ from tests.tiny import write_tiny_lfm2
 # edgelfm says this to OpenMP before it loads llama.cpp; some tests load it before edgelfm does.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+WITH_TORCH = ("/backends/transformers/", "/backends/onnx/", "/backends/test_parity.py", "/tests/conversion/")
 MACHINES = Path(__file__).parent / "hardware" / "machines"
 MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a browser come last: Playwright keeps an event loop in this thread, and others want their own."""
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    """Tests that leave something behind in this process come last.
+
+    torch takes half a gigabyte and threads of its own, which tests of llama.cpp's memory and threads would count.
+    Playwright keeps an event loop in this thread, and others want their own.
+    """
+
+    def leaves(item: pytest.Item) -> int:
+        if "browser" in getattr(item, "fixturenames", ()):
+            return 2
+        return int(any(part in item.path.as_posix() for part in WITH_TORCH))
+
+    items.sort(key=leaves)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import memory
+from .loading import Torch
 from .plan import Device, MemoryEstimate, MemoryPart
 from .settings import Rung
 from .sizes import Sizes
@@ -20,6 +21,9 @@ def bill(
     flash_attention: bool,
     gpu_layers: int,
     gpu_memory: Device,
+    number_bytes: int = 2,
+    widened: bool = False,
+    torch: Torch = "",
 ) -> MemoryEstimate:
     """Peak memory, part by part, graded as well as the sizes are known."""
     estimate = memory.estimate(
@@ -35,6 +39,9 @@ def bill(
         mmap=mmap,
         gpu_layers=gpu_layers,
         gpu_memory=gpu_memory,
+        number_bytes=number_bytes,
+        widened=widened,
+        torch=torch,
     )
     extra = []
     if copied_bytes:

@@ -16,6 +16,7 @@ from ..units import format_bytes, size_text
 from . import measured, openings, rejections
 from .bill import bill
 from .calibration import Evidence, Subject
+from .loading import Torch
 from .plan import Candidate, KvType, MemoryEstimate, Rejected, Request, Settings, SpeedEstimate
 from .ranking import preferred
 from .recording import parameters_per_token
@@ -41,6 +42,15 @@ OFFLOADING = frozenset({"llama.cpp", "transformers", "onnx"})
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a runtime other than llama.cpp holds weights, keys and values in."""
+
+    bytes: int  # of one key or value
+    widened: bool  # whether weights take twice their bits in the file
+    torch: Torch
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """One artifact with its sizes, on the GPU or not: what stays the same from rung to rung."""
 
@@ -55,6 +65,7 @@ class Way:
     mmap: Decision[bool]
     evidence: Evidence  # what was measured here of this backend where it computes
     subject: Subject
+    numbers: Numbers
 
     @classmethod
     def of(cls, situation: Situation, entry: ModelEntry, artifact: Artifact, sizes: Sizes, *, offloaded: bool) -> Way:
@@ -71,13 +82,18 @@ class Way:
         if artifact.backend == "llama.cpp":
             mmap = mmap_decision(repacked, situation.accelerator, offloaded, format_bytes(repacked))
         number = openings.dtype(artifact.backend, situation.host, artifact.quantization, offloaded=offloaded)
-        if (factor := openings.widening(number, artifact.quantization)) != 1:
+        factor = openings.widening(number, artifact.quantization)
+        if factor != 1:
             sizes = replace(sizes, weights=factor * sizes.weights, read=factor * sizes.read)
         layers = sizes.architecture.layers + 1 if offloaded else 0
         on_gpu = offloaded or artifact.backend == "mlx"
         known = situation.evidence.get((artifact.backend, "gpu" if on_gpu else "cpu"), Evidence())
         subject = _subject(entry, artifact, sizes)
-        return cls(situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap, known, subject)
+        width = openings.number_bytes(artifact.backend, artifact.quantization, number)
+        numbers = Numbers(width, factor != 1, openings.torch(situation.host))
+        return cls(
+            situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap, known, subject, numbers
+        )
 
     def memory(self, rung: Rung, *, flash_attention: bool = True) -> MemoryEstimate:
         """The memory bill with these settings."""
@@ -92,6 +108,9 @@ class Way:
             flash_attention=flash_attention,
             gpu_layers=self.gpu_layers,
             gpu_memory="gpu" if self.situation.accelerator.discrete else "host",
+            number_bytes=self.numbers.bytes,
+            widened=self.numbers.widened,
+            torch=self.numbers.torch,
         )
 
     def fits(self, memory: MemoryEstimate) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .plan import Device, KvType
+
+#: A torch that was built for GPUs takes hundreds of megabytes more, whether or not there is one.
+Torch = Literal["", "cpu", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,6 @@ class Loading:
     mmap: bool = False
     gpu_layers: int = 0
     gpu_memory: Device = "gpu"  # "host" for a GPU that shares main memory
+    number_bytes: int = 2  # of one key or value, outside llama.cpp
+    widened: bool = False  # weights are held in twice as many bits as they are stored in
+    torch: Torch = ""  # what is installed beside the runtime, or is the runtime

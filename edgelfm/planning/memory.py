@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from ..models.architecture import Architecture
 from . import memory_llama_cpp, memory_others
-from .loading import Loading
+from .loading import Loading, Torch
 from .plan import Device, KvType, MemoryEstimate, MemoryPart
 
 MemoryModel = Callable[[Architecture | None, Loading], tuple[MemoryPart, ...]]
@@ -39,6 +39,9 @@ def estimate(
     mmap: bool = False,
     gpu_layers: int = 0,
     gpu_memory: Device = "gpu",
+    number_bytes: int = 2,
+    widened: bool = False,
+    torch: Torch = "",
 ) -> MemoryEstimate:
     """Peak memory of the whole process with the context full, part by part.
 
@@ -57,5 +60,8 @@ def estimate(
         mmap,
         gpu_layers,
         gpu_memory,
+        number_bytes,
+        widened,
+        torch,
     )
     return MemoryEstimate(MODELS.get(backend, memory_others.unknown)(architecture, loading))

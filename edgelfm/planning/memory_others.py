@@ -1,7 +1,8 @@
-"""Memory of the runtimes that edgelfm has no measured model of: short estimates that lean to the high side.
+"""Memory of MLX, ONNX Runtime and transformers, as edgelfm drives them.
 
-Weights are as stored in the backend's own files. The sizes of interpreters and libraries are rounded from what their
-imports take on Linux x86-64; none is exact to better than 20 %.
+Weights, keys and values, and convolution states follow from sizes. What libraries and allocators take beside them was
+measured on Linux x86-64 with scripts/bench_memory.py: Python 3.11, mlx-lm 0.32, onnxruntime 1.32, transformers 5.24
+with torch 2.13 (CPU) and 2.15 (CUDA). Other systems differ by some tens of MiB.
 """
 
 from __future__ import annotations
@@ -10,48 +11,106 @@ from dataclasses import replace
 
 from ..decision import Grade
 from ..models.architecture import Architecture
-from ..units import MIB
+from ..units import MIB, round_up
 from .loading import Loading
-from .memory_llama_cpp import STAND_IN, conv_bytes, kv_bytes
+from .memory_llama_cpp import GPU_CONTEXT, STAND_IN, conv_bytes
 from .plan import MemoryPart
 
-
-def onnx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """ONNX Runtime: the graph's initializers once more while they are prepacked, KV in f32 on CPUs."""
-    return _bill(architecture, loading, kv_bytes_per_value=4, runtime=160 * MIB, copies=loading.weight_bytes // 4)
-
-
-def transformers(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """PyTorch: weights as loaded, KV in 16 bits and concatenated, so a layer's cache exists twice while it grows."""
-    return _bill(architecture, loading, kv_bytes_per_value=2, runtime=400 * MIB, copies=loading.weight_bytes // 20)
+#: Python with each runtime, edgelfm and a tokenizer, before any weights.
+MLX_RUNTIME = 125 * MIB
+ONNX_RUNTIME = 77 * MIB
+TORCH_RUNTIME = {"cpu": 408 * MIB, "gpu": 790 * MIB}
+#: mlx-lm imports transformers, and that imports torch wherever it is installed.
+TORCH_BESIDE_MLX = {"": 0, "cpu": 240 * MIB, "gpu": 493 * MIB}
+#: Share of its weights that ONNX Runtime holds once more, packed for the CPU's registers.
+PACKED = 0.46
+_STEP = 256  # tokens by which caches grow
 
 
 def mlx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """MLX: unified memory, weights mapped once, KV in 16 bits."""
-    return _bill(architecture, loading, kv_bytes_per_value=2, runtime=180 * MIB, copies=0)
+    """MLX: each weight once, keys and values in the weights' own numbers, scores of one piece of prompt."""
+    shape = architecture or STAND_IN
+    tokens = _tokens(loading)
+    compute = tokens * 4 * (4 * shape.feed_forward + 6 * shape.hidden)
+    compute += tokens * shape.heads * loading.context * 2
+    runtime = MLX_RUNTIME + TORCH_BESIDE_MLX[loading.torch]
+    beside = " and torch, which mlx-lm brings in where it is installed" if loading.torch else ""
+    return _bill(architecture, loading, _room(loading.context), compute, runtime, note=f"Python and libraries{beside}")
+
+
+def onnx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
+    """ONNX Runtime: weights and a packed copy of some, caches for the whole context at once."""
+    shape = architecture or STAND_IN
+    tokens = _tokens(loading)
+    compute = tokens * 4 * (2 * shape.feed_forward + 4 * shape.hidden)
+    compute += tokens * loading.context * 2 * shape.heads
+    packed = int(loading.weight_bytes * PACKED)
+    why = "packed for the processor"
+    return _placed(_bill(architecture, loading, loading.context, compute, ONNX_RUNTIME, packed, why), loading)
+
+
+def transformers(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
+    """PyTorch: each weight once, caches that grow with the conversation, the file beside weights that are widened."""
+    shape = architecture or STAND_IN
+    tokens = _tokens(loading)
+    compute = tokens * loading.number_bytes * (3 * shape.feed_forward + 6 * shape.hidden) + 10 * MIB
+    source = loading.weight_bytes // 2 if loading.widened else 0
+    runtime = TORCH_RUNTIME[loading.torch or "cpu"]
+    kept, why = _room(loading.context), "the file, while its numbers are widened"
+    return _placed(_bill(architecture, loading, kept, compute, runtime, source, why), loading)
 
 
 def unknown(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
     """A third party's runtime: as hungry as any of the above."""
-    bill = _bill(architecture, loading, kv_bytes_per_value=4, runtime=400 * MIB, copies=loading.weight_bytes // 4)
+    shape, tokens = architecture or STAND_IN, _tokens(loading)
+    compute = tokens * 4 * (shape.vocabulary + 4 * max(shape.feed_forward, shape.hidden) + 6 * shape.hidden)
+    compute += tokens * shape.heads * loading.context * 4
+    hungry = replace(loading, number_bytes=4)
+    runtime, copies = TORCH_RUNTIME["gpu"], loading.weight_bytes // 2
+    bill = _bill(architecture, hungry, _room(loading.context), compute, runtime, copies, "packed or converted")
     return tuple(replace(part, grade="unknown") for part in bill)
 
 
 def _bill(
-    architecture: Architecture | None, loading: Loading, *, kv_bytes_per_value: int, runtime: int, copies: int
+    architecture: Architecture | None,
+    loading: Loading,
+    kept: int,
+    compute: int,
+    runtime: int,
+    copies: int = 0,
+    why_copies: str = "",
+    *,
+    note: str = "Python and libraries",
 ) -> tuple[MemoryPart, ...]:
     shape = architecture or STAND_IN
     grade: Grade = "estimated" if architecture else "unknown"
-    kv = kv_bytes(shape, replace(loading, kv_type="f16")) * kv_bytes_per_value // 2
-    tokens = min(loading.micro_batch, loading.context)
-    # Logits for every token of the prompt chunk in f32, and the widest layer's activations a few times over.
-    compute = tokens * 4 * (shape.vocabulary + 4 * max(shape.feed_forward, shape.hidden) + 6 * shape.hidden)
+    kv = 2 * sum(shape.kv_heads) * shape.head_dim * loading.number_bytes * kept
+    tokens = _tokens(loading)
     bill = (
-        MemoryPart("weights", loading.weight_bytes, "estimated", "as stored"),
-        MemoryPart("weight copies", copies, "estimated", "packed or converted beside the file's"),
+        MemoryPart("weights", loading.weight_bytes, "estimated", "every tensor as it is held, once"),
+        MemoryPart("weight copies", copies, "estimated", why_copies),
         MemoryPart("KV cache", kv, grade, f"{len(shape.attention_layers)} of {shape.layers} layers attend"),
         MemoryPart("convolution state", 2 * conv_bytes(shape), grade, "whatever the context"),
         MemoryPart("compute buffers", compute, grade, f"{tokens} tokens at once"),
-        MemoryPart("runtime", runtime, "estimated", "Python and libraries"),
+        MemoryPart("runtime", runtime, "estimated", note),
     )
     return tuple(part for part in bill if part.bytes)
+
+
+def _placed(bill: tuple[MemoryPart, ...], loading: Loading) -> tuple[MemoryPart, ...]:
+    """The bill with all but the libraries on the GPU, if that is where it computes. Nobody has measured this."""
+    if not loading.gpu_layers:
+        return bill
+    where = loading.gpu_memory
+    moved = (one if one.name == "runtime" else replace(one, grade="unknown", device=where) for one in bill)
+    return (*moved, MemoryPart("GPU context", GPU_CONTEXT, "unknown", "driver and kernels", where))
+
+
+def _tokens(loading: Loading) -> int:
+    """Tokens computed at once."""
+    return min(loading.micro_batch, loading.context)
+
+
+def _room(tokens: int) -> int:
+    """Tokens that a cache has room for when it has grown to hold `tokens`."""
+    return round_up(tokens, _STEP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..decision import Decision
 from ..hardware.host import Host
 from .acceleration import Acceleration
+from .loading import Torch
 
 #: torch's word for what drives a vendor's GPU.
 _DEVICES = {"CUDA": "cuda", "HIP": "cuda", "XPU": "xpu", "MPS": "mps"}
@@ -49,6 +50,23 @@ def widening(chosen: Decision[str] | None, quantization: str) -> int:
     """How many times larger the weights are in memory than in their files."""
     widened = chosen is not None and chosen.value == "f32" and _STORED.get(quantization, "bf16") != "f32"
     return 2 if widened else 1
+
+
+def number_bytes(backend: str, quantization: str, chosen: Decision[str] | None) -> int:
+    """Bytes of one key or value: as the weights are computed in. Graphs of 4 and 8 bits compute in 32."""
+    if chosen is not None:
+        return 4 if chosen.value == "f32" else 2
+    if backend == "onnx":
+        return 2 if "16" in quantization else 4
+    return 4 if _STORED.get(quantization) == "f32" else 2
+
+
+def torch(host: Host) -> Torch:
+    """Which torch is installed here."""
+    runtime = host.runtime("transformers")
+    if runtime is None or not runtime.installed or not any(word.startswith("torch") for word in runtime.build):
+        return ""
+    return "gpu" if {"CUDA", "HIP", "XPU"}.intersection(runtime.build) else "cpu"
 
 
 def providers(backend: str, host: Host) -> Decision[tuple[str, ...]] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..backends import registry
@@ -60,8 +60,8 @@ def reopen(session: Session, before: Settings, after: Settings) -> None:
     """Let an open session go on with other settings, if any value is another. Reasons and grades are no change."""
     from ..backends.llama_cpp.session import LlamaSession
 
-    same = all(getattr(before, one.name).value == getattr(after, one.name).value for one in fields(before))
-    if isinstance(session, LlamaSession) and not same:
+    old, new = ({name: one.value for name, one in settings.decisions().items()} for settings in (before, after))
+    if isinstance(session, LlamaSession) and old != new:
         session.reconfigure(after)
 
 

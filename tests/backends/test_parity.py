@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from edgelfm.backends.base import Session
 from edgelfm.models.entry import Sampling
 from tests.backends.conftest import settings
 
-for _module in ("torch", "transformers", "onnx", "onnxruntime", "onnxruntime_genai", "onnx_ir", "mlx_lm", "gguf"):
-    pytest.importorskip(_module, reason="needs: pip install 'edgelfm[peers,convert]'")
+NEEDED = ("torch", "transformers", "onnx", "onnxruntime", "onnxruntime_genai", "onnx_ir", "mlx_lm", "gguf")
+pytestmark = pytest.mark.skipif(
+    any(find_spec(module) is None for module in NEEDED), reason="needs: pip install 'edgelfm[peers,convert]' onnx"
+)
 
 REFERENCE = "transformers"
 LFM2 = ("transformers", "llama.cpp", "mlx", "onnx, published", "onnx, plain", "onnx, genai")

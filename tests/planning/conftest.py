@@ -11,6 +11,7 @@ from pathlib import Path
 import llama_cpp
 import pytest
 
+from edgelfm.backends.llama_cpp.library import repacks
 from edgelfm.hardware.host import Bandwidth, Cpu, Disk, Gpu, Host, Memory, OperatingSystem, Runtime
 from edgelfm.hardware.profiles import Match, Profile, SpeedReference, ThreadPolicy
 from edgelfm.models import catalog
@@ -46,6 +47,7 @@ def printed(llama_log: list[str]) -> Callable[..., Printed]:
         llama_log.clear()
         params = llama_cpp.llama_model_default_params()
         params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
+        params.use_extra_bufts = repacks()
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         wanted = llama_cpp.llama_context_default_params()
         wanted.n_ctx, wanted.n_batch, wanted.n_ubatch = context, max(512, micro_batch), micro_batch

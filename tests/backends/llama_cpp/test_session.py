@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from edgelfm.backends.base import Token
 from edgelfm.backends.cancel import Cancel
+from edgelfm.backends.llama_cpp.library import repacks
 from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.errors import ContextExceeded, RequestError, SessionClosed
 from edgelfm.models.entry import Sampling
@@ -34,6 +35,7 @@ def ids_of(events: list[Token]) -> list[int]:
 def plain_greedy(path: Path, prompt: list[int], count: int) -> list[int]:
     """What llama.cpp answers when each token is the arg max of a fresh evaluation's logits, computed in Python."""
     params = llama_cpp.llama_model_default_params()
+    params.use_extra_bufts = repacks()  # by default llama.cpp crashes where its AMX code is broken
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     context_params = llama_cpp.llama_context_default_params()
     context_params.n_ctx, context_params.n_threads, context_params.n_threads_batch = 1024, 1, 1
