@@ -14,7 +14,8 @@ from .connecting import connect, servers
 from .conversion import Conversion, convert
 from .errors import EdgelfmError
 from .hardware.host import Host
-from .model import Model, inspect, load, plan, resume
+from .loading import inspect, load, plan, resume
+from .model import Model
 from .monitor.trace import Trace
 from .recording import record
 from .widgets import compare, playground

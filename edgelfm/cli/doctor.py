@@ -40,7 +40,8 @@ def doctor(
     with working("Looking at this machine"):
         host = edgelfm.inspect()
         match = profiles.match(host, override=profile)
-    found = findings(host, match.profile)
+        made = edgelfm.plan(host=host, profile=profile)
+    found = findings(host, match.profile, made)
     if save is not None:
         _save(host, save)
     if as_json:

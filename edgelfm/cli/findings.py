@@ -11,6 +11,8 @@ from typing import Literal
 
 from ..hardware.host import Host
 from ..hardware.profiles import Profile
+from ..planning.plan import Plan
+from ..planning.show import speed_text
 from ..units import GIB, format_bytes
 
 Level = Literal["problem", "warning", "note"]
@@ -36,9 +38,10 @@ class Finding:
     fix: str = ""
 
 
-def findings(host: Host, profile: Profile) -> tuple[Finding, ...]:
-    """Everything worth saying about `host`, problems first."""
+def findings(host: Host, profile: Profile, made: Plan | None = None) -> tuple[Finding, ...]:
+    """Everything worth saying about `host`, problems first. `made` is a plan for it, for what is not installed."""
     found = [*_runtimes(host, profile), *_memory(host), *_disk(host), *_speed(host, profile)]
+    found += _to_gain(made) if made is not None else ()
     return tuple(sorted(found, key=lambda one: ("problem", "warning", "note").index(one.level)))
 
 
@@ -55,6 +58,16 @@ def _runtimes(host: Host, profile: Profile) -> Iterator[Finding]:
         elif runtime.advice:
             text, _, command = runtime.advice.partition(": ")
             yield Finding("warning", f"{runtime.package} is not built for this processor: {text}", command)
+
+
+def _to_gain(made: Plan) -> Iterator[Finding]:
+    """What each runtime that is missing would run here, beside what runs now."""
+    now, beside = made.chosen, ""
+    if now is not None:
+        beside = f"; now: {now.model.id} {now.quantization} on {now.backend}, {speed_text(now.decode)}"
+    for one in made.rejected:
+        if one.cause == "backend":
+            yield Finding("note", f"{one.model} {one.quantization} on {one.backend}: {one.reason}{beside}", one.fix)
 
 
 def _memory(host: Host) -> Iterator[Finding]:

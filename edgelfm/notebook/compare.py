@@ -62,7 +62,7 @@ class Column:
     def open(self) -> Model:
         """Load the model unless it is loaded. In the worker."""
         if self.model is None:
-            from ..model import load
+            from ..loading import load
 
             model = load(**{"progress": False, **self.how})
             self.view.desk.open(model)

@@ -56,7 +56,7 @@ class Loader(ipywidgets.VBox):
         self._worker.submit(lambda: self._load(candidate))
 
     def _load(self, candidate: Candidate) -> None:
-        from ..model import load
+        from ..loading import load
 
         try:
             self._before()
@@ -114,7 +114,7 @@ def _nothing_fits(plan: Plan) -> str:
 
 def _starter(plan: Plan) -> list[Candidate]:
     """The small model that comes in a Python package, where that is installed: it needs no network."""
-    from ..model import plan as make_plan
+    from ..loading import plan as make_plan
 
     if any(one.model.id == "starter" for one in plan.candidates):
         return []

@@ -71,7 +71,8 @@ class LfmMagics(Magics):
 
     def _open(self, name: str) -> None:
         """Have the model that is called `name`: a variable of the notebook, or one to load."""
-        from ..model import Model, load
+        from ..loading import load
+        from ..model import Model
 
         if not name and self.model is not None:
             return

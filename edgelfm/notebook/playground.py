@@ -33,8 +33,8 @@ class Playground(ipywidgets.VBox):
     """
 
     def __init__(self, model: Model | str | Path | None = None, *, plan: Plan | None = None, **asked: Any) -> None:
+        from ..loading import plan as make_plan
         from ..model import Model
-        from ..model import plan as make_plan
 
         me = weakref.ref(self)
 

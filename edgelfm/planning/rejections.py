@@ -53,6 +53,11 @@ def missing(host: Host, model: str, backend: str, quantization: str, would: Cand
     if would is not None:
         context = would.settings.context.value
         reason += f"; it would fit here with context {context} in {format_bytes(would.memory.total)}"
+        low, high = would.decode.low, would.decode.high
+        if low is None or high is None:
+            reason += "; how fast is unknown"
+        else:
+            reason += f" and write {low:.0f} to {high:.0f} tokens/s, by memory bandwidth alone"
     return Rejected(model, backend, quantization, reason, install_command(host, backend), 0, "backend")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from edgelfm.cli.findings import findings
 from edgelfm.hardware.host import Bandwidth, Board, Cpu, Disk, Host, Memory, OperatingSystem, Runtime
-from edgelfm.hardware.profiles import Profile
+from edgelfm.hardware.profiles import Match, Profile
+from edgelfm.models import catalog
+from edgelfm.planning import plan
 
 GIB = 1024**3
 PROFILE = Profile("test", "a test board", GIB, ("llama.cpp", "onnx"), ("Q4_0",), bandwidth_bytes_per_second=17e9)
@@ -84,3 +87,19 @@ def test_one_finding_with_what_to_do(case: str) -> None:
 def test_problems_come_first() -> None:
     host = replace(SOUND, runtimes=(replace(LLAMA, installed=False),), board=Board("jetson"), disk=Disk("/", GIB, GIB))
     assert [one.level for one in findings(host, PROFILE)] == ["problem", "warning", "note"]
+
+
+def test_what_is_not_installed_is_told_with_what_it_would_buy() -> None:
+    host = Host(
+        os=OperatingSystem("linux"), cpu=Cpu(logical_cores=4, physical_cores=4), memory=Memory(8 * GIB, 7 * GIB),
+        bandwidth=Bandwidth(17e9, "measured"),
+        runtimes=(LLAMA, Runtime("onnx", "onnxruntime", install="pip install 'edgelfm[onnx]'")),
+    )  # fmt: skip
+    made = plan(host, Match(PROFILE, "for the test"), tuple(catalog.load()), drivable={"llama.cpp", "onnx"})
+    (found,) = [one for one in findings(host, PROFILE, made) if "onnx" in one.text]
+    assert found.level == "note"
+    assert found.fix == "pip install 'edgelfm[onnx]'"
+    assert re.search(
+        r"q4 on onnx: onnx is not installed; it would fit here .* in \S+ GiB and write \d+ to \d+", found.text
+    )
+    assert re.search(r"; now: lfm2\.5-1\.2b-instruct Q4_0 on llama\.cpp, [\d.]+–[\d.]+ tokens/s$", found.text)

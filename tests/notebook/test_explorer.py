@@ -155,7 +155,7 @@ class TestKernelSide:
             raise AssertionError("a change of a control must not look at anything")
 
         monkeypatch.setattr("socket.socket.connect", never)
-        monkeypatch.setattr("edgelfm.model.inspect", never)
+        monkeypatch.setattr("edgelfm.loading.inspect", never)
         monkeypatch.setattr("builtins.open", never)
         explorer.context.value = 4096
         explorer.memory.value = 2 * GIB

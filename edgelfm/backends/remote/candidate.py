@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...decision import Decision
-from ...models.entry import Artifact, License, ModelEntry, Sampling
+from ...models.entry import Artifact, File, License, ModelEntry, Sampling
 from ...planning.plan import Candidate, MemoryEstimate, Settings, SpeedEstimate
 from .server import ServedModel, Server
 
@@ -59,7 +59,7 @@ def candidate(server: Server, model: ServedModel, entry: ModelEntry) -> Candidat
     unknown = SpeedEstimate(None, None, "unknown", "the server's machine is not known")
     return Candidate(
         entry,
-        Artifact(REMOTE, model.quantization or "as served", "", ()),
+        Artifact(REMOTE, model.quantization or "as served", server.url, (File(model.id),)),
         Settings(context, **others),
         MemoryEstimate(()),
         unknown,

@@ -1,0 +1,56 @@
+"""What servers on this machine have, among the candidates of a plan: after all that runs here by itself.
+
+Asks the usual ports of loopback only, which takes a fraction of a millisecond where nobody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .planning.plan import Rejected
+from .planning.ranking import belongs
+
+if TYPE_CHECKING:
+    from .backends.remote.server import Server
+    from .planning.plan import Candidate, Plan
+
+REMOTE = "remote"
+_PATIENCE = 0.2  # seconds for each part of each answer; a server that is slower can be named
+
+
+def with_servers(made: Plan) -> Plan:
+    """`made` with the served models that meet its request at the end. They are first if nothing else runs here."""
+    asked = made.request.backend == REMOTE
+    if not asked and (made.request.backend is not None or REMOTE not in made.match.profile.backends):
+        return made
+    from .backends.remote.discovery import discover
+
+    servers = discover(_PATIENCE)
+    found = [one for server in servers for one in _candidates(made, server)]
+    if found and find_spec("openai") is None:
+        more = tuple(f"{one.reason}: pip install 'edgelfm[remote]'" for one in found[:1])
+        return replace(made, advice=(*made.advice, *more))
+    rejected = tuple(one for one in made.rejected if one.backend != REMOTE)
+    if asked and not found:
+        model = made.request.model.name if made.request.model else f"a model for {made.request.task}"
+        there = ", ".join(f"{server.name} at {server.url}" for server in servers)
+        reason = f"no server on this machine has it; found {there}" if servers else "no server answers on this machine"
+        fix = 'start one, as in: ollama serve; or name it: edgelfm.connect("http://…")'
+        rejected = (Rejected(model, REMOTE, "", reason, fix, cause="backend"), *rejected)
+    return replace(made, candidates=(*made.candidates, *found), rejected=rejected)
+
+
+def _candidates(made: Plan, server: Server) -> Iterator[Candidate]:
+    """Models of `server` that the request could mean: the named one, or those of the catalogue for its task."""
+    from .backends.remote.candidate import candidate, entry_for
+
+    request = made.request
+    for served in server.models:
+        entry, known = entry_for(served)
+        if served.embeds_only or not known:
+            continue
+        if entry.id == request.model.id if request.model else belongs(entry, request):
+            yield candidate(server, served, entry)
