@@ -151,8 +151,9 @@ class Model:
     def tune(self, *, seconds: float = 20.0, progress: bool | Measured = True) -> Tuned:
         """Measure for about `seconds` which settings are fastest here, use them, and keep them for the next start.
 
-        States of conversations are given up; their next turn reads them anew. `plan` and `candidate` are then those
-        that follow. Raises `RequestError` for a backend that decides for itself, `DoesNotFit`, `BackendError`.
+        Backends other than llama.cpp leave nothing to choose; of those only the speed is measured, so that later plans
+        can tell which is the fastest here. States of conversations are given up; their next turn reads them anew.
+        `plan` and `candidate` are then those that follow. Raises `DoesNotFit`, `BackendError`.
         """
         from .tuning.adopting import replanned
         from .tuning.tune import tune

@@ -120,14 +120,14 @@ def _quantized(source: Path, target: Path) -> Path:
 def child(path: str, backend: str, prompt: int, tokens: int) -> Run:
     """One process: load, read a prompt, write."""
     import edgelfm
-    from edgelfm.bench.own import _never_ending
+    from edgelfm.backends.endless import never_ending
     from edgelfm.models.entry import Sampling
 
     started = time.perf_counter()
     with edgelfm.load(path, backend=backend, context=2048, progress=False, tune=False) as lfm:
         loaded = time.perf_counter() - started
         session = lfm._session
-        endless = _never_ending(session)
+        endless = never_ending(session)
         ids = session.tokenize(" the quick brown fox jumps over a lazy dog" * prompt)
         list(session.generate(ids[:8], Sampling(), max_tokens=2, logit_bias=endless))  # the first is slower everywhere
         session.forget()

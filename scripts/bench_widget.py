@@ -27,14 +27,14 @@ from tests.lab import TOKEN, Book, lab_and_browser, missing
 
 SETUP = """
 import threading, edgelfm
-from edgelfm.bench.own import _never_ending
+from edgelfm.backends.endless import never_ending
 lfm = edgelfm.load({model!r}, context=8192, progress=False)
 pg = edgelfm.playground(lfm)
 pg
 """
 MEASURE = """
 import time
-asked = dict(max_tokens={tokens}, temperature=0.7, seed=1, logit_bias=_never_ending(lfm._session))
+asked = dict(max_tokens={tokens}, temperature=0.7, seed=1, logit_bias=never_ending(lfm._session))
 pg.view.desk._options = lambda: asked
 PARAGRAPH = "A paragraph of a *long* chat, with `code`. "
 long_chat = [{{"role": "user", "content": "Tell me everything."}},

@@ -9,13 +9,14 @@ import os
 import pickle
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.base import Session, Timings
 from ..backends.cancel import Cancel
+from ..backends.endless import never_ending, one_token
 from ..errors import BackendError
 from ..models.entry import Role, Sampling
 from .child import Child, serve
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ..planning.plan import Candidate
 
 NAME = "edgelfm"
-_NEVER = -1e9  # added to a logit; minus infinity makes some samplers divide zero by zero
 _PACKAGES = {"llama.cpp": "llama-cpp-python", "mlx": "mlx-lm"}
 
 
@@ -67,7 +67,7 @@ class OwnRunner:
             begun = time.perf_counter()
             self._open = backend(self._candidate, self._files)
             self.load_seconds = time.perf_counter() - begun
-        self._bias = _never_ending(self._session)
+        self._bias = never_ending(self._session)
         return subject(self._candidate, self._files, self._sha256)
 
     def prefill(self, tokens: int) -> float:
@@ -112,7 +112,7 @@ class OwnRunner:
         self._seed += 1
         text = session.special_tokens().get("bos_token", "") if bos else ""
         return prompt_ids(
-            lambda passage: session.tokenize(passage, special=False), self._seed, tokens, _single(session, text)
+            lambda passage: session.tokenize(passage, special=False), self._seed, tokens, one_token(session, text)
         )
 
     def _run(self, prompt: list[int], tokens: int, *, cached: int = 0) -> Timings:
@@ -186,18 +186,6 @@ def sha256_of(path: Path) -> str:
         while piece := file.read(1024**2):
             whole.update(piece)
     return whole.hexdigest()
-
-
-def _never_ending(session: Session) -> dict[int, float]:
-    """A bias that keeps the model from ending its text, or writing anything else but text."""
-    texts = {*session.markers(), *session.special_tokens().values()}
-    return {token: _NEVER for text in sorted(texts) for token in _single(session, text)}
-
-
-def _single(session: Session, text: str) -> Sequence[int]:
-    """The one token that `text` is, or nothing."""
-    ids = session.tokenize(text) if text else []
-    return ids if len(ids) == 1 else ()
 
 
 def _served(options: Mapping[str, Any]) -> OwnRunner:

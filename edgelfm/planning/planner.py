@@ -15,7 +15,7 @@ from . import rejections
 from .advice import advice
 from .candidates import appraise
 from .plan import Candidate, Facts, Plan, Rejected, Request
-from .ranking import belongs, best_quantization, preferred, rank, reason, thinks_unasked
+from .ranking import belongs, best_quantization, passed_over, preferred, rank, reason, thinks_unasked
 from .records import Record
 from .situation import Situation, situation
 from .speed import comfortable, midpoint
@@ -70,6 +70,7 @@ def plan(
     if not ranked and request.model is not None:
         turned_down = _with_smaller_model(here, turned_down, drivable)
     instead = _instead(eligible[0], ranked, turned_down) if eligible and ranked else ""
+    instead += passed_over(ranked) if ranked else ""
     return Plan(
         host=host,
         match=match,

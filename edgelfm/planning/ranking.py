@@ -12,6 +12,8 @@ from ..models.entry import Artifact, ModelEntry
 from .plan import Candidate, Request
 from .speed import COMFORTABLE, comfortable, midpoint
 
+#: One runtime is only called faster than another here beyond what two runs of one differ by.
+CLEARLY = 1.1
 #: llama.cpp's quantizations in the words of other runtimes, so that one order in a profile serves all of them.
 SAME_BITS = {
     "Q4_0": ("4bit", "q4", "int4"),
@@ -69,7 +71,33 @@ def rank(candidates: Iterable[Candidate], backends: Sequence[str]) -> list[Candi
         place = backends.index(one.backend) if one.backend in backends else len(backends)
         return slow, -_pace(one) if slow else 0.0, -one.model.preference, place
 
-    return sorted(candidates, key=key)
+    return _measured_first(sorted(candidates, key=key))
+
+
+def _measured_first(ranked: list[Candidate]) -> list[Candidate]:
+    """Of one model the runtime that was measured to be the fastest here comes first, whatever the profile expects.
+
+    Among quantizations in one runtime the profile's order stays: the fastest is rarely the best.
+    """
+    for model in dict.fromkeys(one.model.id for one in ranked):
+        firsts = list({one.backend: one for one in reversed(ranked) if one.model.id == model}.values())
+        usual = next(one for one in ranked if one.model.id == model)
+        known = [one for one in firsts if one.decode.grade == "measured"]
+        fastest = max(known, key=_pace, default=usual)
+        if usual in known and _pace(fastest) > CLEARLY * _pace(usual):
+            ranked = [one for one in ranked if one is not fastest]
+            ranked.insert(ranked.index(usual), fastest)
+    return ranked
+
+
+def passed_over(ranked: Sequence[Candidate]) -> str:
+    """The runtime that the first choice is faster than, in words; empty if the profile's own order stands."""
+    first = ranked[0]
+    others = (one for one in ranked[1:] if one.model.id == first.model.id and one.backend != first.backend)
+    other = next((one for one in others if one.decode.grade == first.decode.grade == "measured"), None)
+    if other is None or _pace(first) <= CLEARLY * _pace(other):
+        return ""
+    return f"; {other.backend} was measured at {_pace(other):.0f}"
 
 
 def reason(candidate: Candidate, first: Candidate, request: Request, instead: str = "") -> str:
@@ -84,7 +112,7 @@ def reason(candidate: Candidate, first: Candidate, request: Request, instead: st
         speed += f", below the {COMFORTABLE:.0f} that read comfortably"
     if candidate is first:
         if request.model is not None:
-            return f"the model asked for; {speed}"
+            return f"the model asked for; {speed}{instead}"
         if slow:
             return f"the fastest that fits; {speed}{instead}"
         which = "fit" if pace is None else "run well"

@@ -9,6 +9,7 @@ from ..errors import RequestError
 from ..hardware.host import Host
 from ..models.entry import ModelEntry
 from ..models.tensors import active_parameters
+from . import openings
 from .plan import Candidate, Settings
 from .records import Computed, Record, Timing, Trial, build, fingerprint, shape
 from .sizes import sizes
@@ -48,7 +49,9 @@ def make_record(
         model=shape(architecture),
         quantization=candidate.quantization,
         layers=architecture.layers,
-        bytes_per_token=bytes_per_token(measured.read, architecture, depth),
+        bytes_per_token=bytes_per_token(
+            measured.read * openings.widening(chosen.dtype, candidate.quantization), architecture, depth
+        ),
         parameters=parameters_per_token(candidate.model),
         threads=chosen.threads.value,
         threads_prefill=chosen.threads_prefill.value,

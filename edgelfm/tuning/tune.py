@@ -24,6 +24,7 @@ from ..planning.records import Phase, Record, Timing, Trial
 from . import space
 from .progress import Measuring, Meter, Show
 from .search import SAME, Race, descend, race
+from .stopwatch import time_runs
 
 if TYPE_CHECKING:
     from ..backends.base import Session
@@ -70,24 +71,22 @@ def tune(
     """Measure the model that `session` holds and `candidate` describes, for about `seconds`.
 
     The session answers nobody meanwhile and goes on as it was. The record is kept for the plans to come unless `keep`
-    says otherwise. Raises `RequestError` for a backend that has nothing to tune, `DoesNotFit` if there is no memory to
-    measure in, `BackendError`, `SessionClosed`.
+    says otherwise. Where the runtime leaves nothing to choose, only the speed is measured. Raises `DoesNotFit` if there
+    is no memory to measure in, `BackendError`, `SessionClosed`.
     """
     from ..backends.llama_cpp.session import LlamaSession
 
-    if not isinstance(session, LlamaSession):
-        raise RequestError(f"{candidate.backend} decides for itself", hint='load with backend="llama.cpp" to tune')
     if seconds <= 0:
         raise RequestError(f"{seconds:g} seconds to measure in", hint=f"give {FIRST_USE_SECONDS:g} or more")
-    room = space.layouts(plan, candidate)
     others, started = CoresTaken(), time.perf_counter()
-    with (
-        Meter(
-            progress, f"measuring this machine for {candidate.model.name} {candidate.quantization}", seconds
-        ) as meter,
-        rig(session, room=space.PROMPTS[0], longest=space.WRITTEN + 1) as bench,
-    ):
-        found = _Bench(bench, plan, candidate, room, seconds, meter).run()
+    title = f"measuring this machine for {candidate.model.name} {candidate.quantization}"
+    with Meter(progress, title, seconds) as meter:
+        if isinstance(session, LlamaSession):
+            room = space.layouts(plan, candidate)
+            with rig(session, room=space.PROMPTS[0], longest=space.WRITTEN + 1) as bench:
+                found = _Bench(bench, plan, candidate, room, seconds, meter).run()
+        else:
+            found = _as_it_is(session, candidate, seconds, meter)
     record = make_record(
         plan.host,
         candidate,
@@ -111,6 +110,18 @@ class _Found:
     depth: int
     prompt: int
     tried: tuple[Trial, ...]
+
+
+def _as_it_is(session: Session, candidate: Candidate, seconds: float, meter: Meter) -> _Found:
+    """The speed with the settings it has."""
+    started = time.perf_counter()
+
+    def say(phase: Phase) -> None:
+        meter.show(Measuring(phase, time.perf_counter() - started, seconds))
+
+    timed = time_runs(session, seconds, say)
+    decode, prefill = _timing(timed.decode), _timing(timed.prefill)
+    return _Found(candidate.settings, decode, prefill, timed.depth, timed.prompt, ())
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ CELLS = (
 
 #: A reply that writes all its tokens, whatever the model would say.
 NEVER_ENDING = """
-from edgelfm.bench.own import _never_ending
-never_ending = dict(max_tokens=300, seed=1, logit_bias=_never_ending(lfm._session))
+from edgelfm.backends.endless import never_ending
+endless = dict(max_tokens=300, seed=1, logit_bias=never_ending(lfm._session))
 """
 
 
@@ -50,7 +50,7 @@ def test_every_control(book: Book) -> None:
 
     book.execute(NEVER_ENDING)
     book.execute("import threading")
-    book.execute("threading.Thread(target=lambda: lfm.chat('Tell me a long story.', **never_ending)).start()")
+    book.execute("threading.Thread(target=lambda: lfm.chat('Tell me a long story.', **endless)).start()")
     until(lambda: float(dial(page, "Decode").inner_text().split()[0].replace("–", "0")) > 1)
     assert "writing" in page.locator(".elfm-monitor-doing").inner_text()
     shown = page.get_by_role("img", name="Decode, the last minute").locator(".elfm-line").get_attribute("d")
@@ -106,7 +106,7 @@ def test_unseen_it_is_idle(book: Book) -> None:
 
 
 def test_it_lives_while_a_cell_runs_and_fits_a_phone(open_book: Callable[..., Book]) -> None:
-    book = open_book([*CELLS, NEVER_ENDING, "reply = lfm.chat('Tell me a long story.', **never_ending)"])
+    book = open_book([*CELLS, NEVER_ENDING, "reply = lfm.chat('Tell me a long story.', **endless)"])
     book.run()
     assert book.kernel("reply.usage.completion_tokens") == 300
     until(lambda: book.kernel("len(panel.trace.tokens)") == 300)

@@ -20,8 +20,8 @@ LOADED = [
 
 #: Replies that go on until they are stopped, whatever the model would say.
 ENDLESS = """
-from edgelfm.bench.own import _never_ending
-endless = dict(max_tokens=1500, seed=1, logit_bias=_never_ending(lfm._session))
+from edgelfm.backends.endless import never_ending
+endless = dict(max_tokens=1500, seed=1, logit_bias=never_ending(lfm._session))
 pg.view.desk._options = lambda: endless
 """
 

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from edgelfm.hardware.host import Cpu, Gpu, Host
+from edgelfm.hardware.host import Cpu, Gpu, Host, Runtime
 from edgelfm.hardware.profiles import Match, ThreadPolicy
 from edgelfm.models.entry import ModelEntry
 from edgelfm.planning.plan import Candidate, Plan
 from edgelfm.planning.records import Record, Trial
-from edgelfm.planning.speed import midpoint
+from edgelfm.planning.records import build as build_name
+from edgelfm.planning.sizes import BITS
+from edgelfm.planning.speed import bytes_per_token, midpoint
 from edgelfm.units import GIB, MIB
+from tests.planning.conftest import build_record
 
 MakeRecord = Callable[..., Record]
 MakeHost = Callable[..., Host]
@@ -255,3 +258,43 @@ def test_many_records_do_not_slow_a_plan_down(
     started = time.process_time()
     planned(records=records[:256])
     assert time.process_time() - started < 0.5
+
+
+ONNX = Runtime("onnx", "onnxruntime", True, "1.32.0", ("CPUExecutionProvider",))
+
+
+@pytest.fixture
+def two_runtimes(
+    make_host: MakeHost, make_match: MakeMatch, planned: Planned, small: ModelEntry
+) -> Callable[..., Plan]:
+    """A plan for the 350M on a board with llama.cpp and ONNX Runtime, and runs of it: seconds a token."""
+    host = make_host()
+    host = replace(host, runtimes=(*host.runtimes, ONNX))
+    match = make_match(backends=("llama.cpp", "onnx"))
+
+    def build(**seconds: float) -> Plan:
+        made = [build_record(host=host, entry=small, decode=one) for one in seconds.values()]
+        other = {"backend": "onnx", "quantization": "q4", "build": build_name(host, "onnx")}
+        other["bytes_per_token"] = bytes_per_token(round(small.parameters * BITS["q4"] / 8), small.architecture)
+        records = [replace(one, **other) if name == "onnx" else one for name, one in zip(seconds, made, strict=True)]
+        return planned(host=host, match=match, model=small, records=records, drivable={"llama.cpp", "onnx"})
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("llama", "onnx", "first"),
+    [(0.010, 0.008, "onnx"), (0.010, 0.0095, "llama.cpp"), (0.008, 0.010, "llama.cpp")],
+    ids=["clearly faster", "hardly faster", "slower"],
+)
+def test_the_runtime_that_was_fastest_here_comes_first(
+    two_runtimes: Callable[..., Plan], llama: float, onnx: float, first: str
+) -> None:
+    made = two_runtimes(llama=llama, onnx=onnx)
+    assert chosen(made).backend == first
+    assert ("; llama.cpp was measured at 100" in chosen(made).reason) == (first == "onnx")
+
+
+def test_a_runtime_stays_where_the_profile_has_it_until_both_were_measured(two_runtimes: Callable[..., Plan]) -> None:
+    assert chosen(two_runtimes(onnx=0.0001)).backend == "llama.cpp"
+    assert chosen(two_runtimes()).backend == "llama.cpp"
