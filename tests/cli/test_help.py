@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-VERBS = ("doctor", "plan", "pull", "chat", "demo", "models", "profiles")
+VERBS = ("doctor", "plan", "pull", "chat", "demo", "bench", "tune", "convert", "models", "profiles")
 
 
 def test_the_command_alone_lists_the_verbs(edgelfm: Callable) -> None:
