@@ -97,6 +97,8 @@ class Way:
 
     def memory(self, rung: Rung, *, flash_attention: bool = True) -> MemoryEstimate:
         """The memory bill with these settings."""
+        if self.artifact.backend == "mlx":  # it has such a kernel for Apple's GPUs alone
+            flash_attention = self.situation.host.os.system == "darwin"
         return bill(
             self.artifact.backend,
             self.sizes,

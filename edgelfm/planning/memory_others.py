@@ -28,11 +28,12 @@ _STEP = 256  # tokens by which caches grow
 
 
 def mlx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """MLX: each weight once, keys and values in the weights' own numbers, scores of one piece of prompt."""
+    """MLX: each weight once, keys and values in the weights' own numbers. Its CPU code holds all scores of attention."""
     shape = architecture or STAND_IN
     tokens = _tokens(loading)
     compute = tokens * 4 * (4 * shape.feed_forward + 6 * shape.hidden)
-    compute += tokens * shape.heads * loading.context * 2
+    if not loading.flash_attention:
+        compute += tokens * shape.heads * loading.context * 2
     runtime = MLX_RUNTIME + TORCH_BESIDE_MLX[loading.torch]
     beside = " and torch, which mlx-lm brings in where it is installed" if loading.torch else ""
     return _bill(architecture, loading, _room(loading.context), compute, runtime, note=f"Python and libraries{beside}")

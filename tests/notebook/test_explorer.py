@@ -92,10 +92,10 @@ class TestKernelSide:
         assert explorer.candidate is not None
         assert explorer.ranking.told["problem"] == ""
 
-    def test_a_backend_that_cannot_be_opened_says_so(self, explorer: PlanExplorer) -> None:
+    def test_a_backend_that_is_not_installed_says_so(self, explorer: PlanExplorer) -> None:
         explorer.backend.value = "onnx"
         assert explorer.candidate is None
-        assert "cannot open onnx models" in screen(explorer)
+        assert "onnx is not installed" in screen(explorer)
         assert {"any", "q4", "q8"} <= dict(explorer.quantization.options).keys()
         assert "Q4_0" not in dict(explorer.quantization.options)
 
