@@ -185,6 +185,14 @@ class Model:
         """Tokens of `text`, without a template around it."""
         return len(self._session.tokenize(text, special=False))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the runtime found out as it opened the model, in sentences: which execution providers run, and how many
+        nodes of the graph fell back to the CPU. Empty where there is nothing to say.
+        """
+        found: tuple[str, ...] = getattr(self._session, "remarks", ())
+        return found
+
     def memory(self) -> Memory:
         """Bytes held, as the runtime reports them."""
         return self._session.memory()

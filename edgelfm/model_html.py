@@ -60,6 +60,8 @@ def _facts(model: Model, held: Memory | None) -> Iterator[tuple[str, str]]:
         yield "Decode", f"{escape(speed_text(speed))} {badge(speed.grade)} <small>{escape(speed.reason)}</small>"
     if model.load_seconds:
         yield "Opened in", format_seconds(model.load_seconds)
+    if model.remarks:
+        yield "Runtime", "<br>".join(map(escape, model.remarks))
     yield "Licence", link(entry.license.url, entry.license.name)
     if held:
         yield "Talk to it", code('lfm.chat("Why is the sky blue?")')

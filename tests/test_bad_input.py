@@ -44,7 +44,12 @@ LOADS: dict[str, tuple[dict[str, Any], type[errors.EdgelfmError], str, str]] = {
     "no such backend": ({"name": "starter", "backend": "turbo"}, errors.EdgelfmError, "turbo", "llama.cpp"),
     "too little memory": ({"name": "starter", "memory": "1 MiB"}, errors.DoesNotFit, "1.0 MiB", ""),
     "a context beyond the model": ({"name": "starter", "context": 10**9}, errors.PlanningError, "8192", "8192"),
-    "a model llama.cpp does not know": ({"name": "lfm3-1.7b", "backend": "llama.cpp"}, errors.PlanningError, "lfm3", ""),
+    "a model llama.cpp does not know": (
+        {"name": "lfm3-1.7b", "backend": "llama.cpp"},
+        errors.PlanningError,
+        "lfm3",
+        "",
+    ),
 }
 
 

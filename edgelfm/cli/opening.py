@@ -19,12 +19,14 @@ def open_model(name: str | None, **wishes: Any) -> Model:
 
     from ..models import store
     from ..planning import require
+    from ..served import REMOTE
 
     tune, offline = wishes.pop("tune", True), wishes.get("offline")
     with working("Planning"):
         candidate = require(edgelfm.plan(name, **wishes))
-    progress = sys.stderr.isatty()
-    store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
+    if candidate.backend != REMOTE:
+        bars = sys.stderr.isatty()
+        store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=bars)
     called = f"{candidate.model.name} {candidate.quantization}"
     with working(f"Loading {called}") as say:
         told = (lambda now: say(f"Measuring this machine for {called}, once ({now.phase})")) if tune else False

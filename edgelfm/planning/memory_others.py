@@ -28,7 +28,7 @@ _STEP = 256  # tokens by which caches grow
 
 
 def mlx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """MLX: each weight once, keys and values in the weights' own numbers. Its CPU code holds all scores of attention."""
+    """MLX: each weight once, keys and values in the weights' own numbers. On CPUs it holds all scores of attention."""
     shape = architecture or STAND_IN
     tokens = _tokens(loading)
     compute = tokens * 4 * (4 * shape.feed_forward + 6 * shape.hidden)

@@ -120,13 +120,13 @@ def _usable(
         return False, [rejections.unopenable(here.host, eligible[0].id, backend, "", drivable)] if asked_for else []
     if rejections.installed(here.host, backend):
         return True, []
-    ways = [_ways(here, entry, backend) for entry in eligible]
-    would = rank((one for found, _ in ways for one in found), (backend,))
+    tried = [_ways(here, entry, backend) for entry in eligible]
+    would = rank((one for found, _ in tried for one in found), (backend,))
     would = [one for one in would if not thinks_unasked(one.model, here.request)]
     if would:
         first = would[0]
         return False, [rejections.missing(here.host, first.model.id, backend, first.quantization, first)]
-    no_help = [one for _, failed in ways for one in failed]  # it would not fit with the runtime either
+    no_help = [one for _, failed in tried for one in failed]  # it would not fit with the runtime either
     if no_help:
         return False, [min(no_help, key=rejections.closeness)]
     return False, [rejections.missing(here.host, best[0].id, backend, best[1].quantization)] if best else []

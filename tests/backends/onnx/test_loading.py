@@ -15,6 +15,7 @@ import pytest
 import edgelfm
 from edgelfm.backends.onnx.library import library
 from edgelfm.backends.onnx.loading import load
+from edgelfm.backends.onnx.providers import ProvidersReport
 from edgelfm.backends.onnx.session import OnnxSession
 from edgelfm.errors import BackendError, BackendMissing, ModelFileError
 from edgelfm.models.entry import Sampling
@@ -228,3 +229,17 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
         "print([name for name in ('onnxruntime', 'onnx', 'numpy', 'tokenizers') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_came_of_the_providers_is_told_by_the_model(published: Path) -> None:
+    with edgelfm.load(published, backend="onnx", tune=False, progress=False) as lfm:
+        assert lfm.remarks == ()  # all on the CPU, as nothing else was there
+        assert "Runtime" not in lfm._repr_mimebundle_()["text/html"]
+        lfm._session.providers_report = ProvidersReport(  # type: ignore[attr-defined]
+            (("OpenVINOExecutionProvider", 150), ("CPUExecutionProvider", 2)), (), (("GroupQueryAttention", 2),)
+        )
+        assert lfm.remarks == (
+            "OpenVINO runs 150 of the 152 nodes",
+            "2 of the 152 nodes fell back to the CPU: GroupQueryAttention 2",
+        )
+        assert "fell back to the CPU" in lfm._repr_mimebundle_()["text/html"]
