@@ -270,7 +270,7 @@ class TestInJupyterLab:
         page.locator(".elfm-problem").filter(has_text="What would help").wait_for()
         assert rows(book).count() == 0
         page.get_by_text("turned down, and what would help").click()
-        page.get_by_text("this version of edgelfm cannot open onnx models").last.wait_for()
+        page.get_by_text("onnx is not installed").last.wait_for()
         assert book.kernel("explorer.candidate is None")
 
     def test_two_views_and_a_view_that_goes(self, book: Any) -> None:
