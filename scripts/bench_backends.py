@@ -3,10 +3,11 @@
 Two models: SmolLM2-135M, which comes in a Python package, and LFM2-350M with random weights (neither memory nor speed
 depends on what they are). Each backend runs the form that it is made for: llama.cpp the 4-bit GGUF, ONNX Runtime an
 int4 graph, MLX 4-bit weights, transformers bf16. A row is a process of its own, rows take turns, and of all rounds the
-medians are told. Load time counts from `load()` on, with the runtime's import. Needs: pip install
+medians are told. Load time counts from `load()` on, with the runtime's import. As for everybody, the first `load()` in
+llama.cpp finds the fastest settings; the others have none to find. Needs: pip install
 'edgelfm[starter,peers]'. The first run makes the other forms of the weights, 2 GB in edgelfm's cache.
 
-    python scripts/bench_backends.py [--rounds 3] [--prompt 256] [--tokens 64] [--json FILE] [--shapes FOLDER]
+    python scripts/bench_backends.py [--rounds 3] [--prompt 256] [--tokens 64] [--mlx] [--json FILE] [--shapes FOLDER]
 
 Linux only. It prints the table of the README.
 """
@@ -61,14 +62,15 @@ class Run:
     decode: float
 
 
-def ways(shapes: Path) -> list[Way]:
+def ways(shapes: Path, mlx: bool) -> list[Way]:
     """Every model in every form, made first where it is missing."""
     starter = starter_file()
     found = [Way("SmolLM2-135M", "llama.cpp", "Q4_1", starter)]
     found += _others("SmolLM2-135M", widened(starter, shapes / "SmolLM2-135M-bf16"), shapes)
     shape = SHAPES[0]
     found.append(Way(shape.name, "llama.cpp", "Q4_0", make_shape(shape, "Q4_0", shapes)))
-    return found + _others(shape.name, make_folder(shape, shapes), shapes)
+    found += _others(shape.name, make_folder(shape, shapes), shapes)
+    return [way for way in found if mlx or way.backend != "mlx"]
 
 
 def _others(model: str, folder: Path, shapes: Path) -> list[Way]:
@@ -128,7 +130,7 @@ def child(path: str, backend: str, prompt: int, tokens: int) -> Run:
     from edgelfm.models.entry import Sampling
 
     started = time.perf_counter()
-    with edgelfm.load(path, backend=backend, context=2048, progress=False, tune=False) as lfm:
+    with edgelfm.load(path, backend=backend, context=2048, progress=False) as lfm:
         loaded = time.perf_counter() - started
         session = lfm._session
         endless = never_ending(session)
@@ -179,6 +181,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--shapes", type=Path, default=shapes_folder(), help="where the weights are kept")
     parser.add_argument("--json", type=Path, help="write every run here")
+    parser.add_argument("--mlx", action="store_true", help="MLX too; without Apple's GPU it takes minutes a row")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -186,7 +189,7 @@ def main() -> None:
         print(json.dumps(asdict(child(path, backend, int(prompt), int(tokens)))))
         return
     with tempfile.TemporaryDirectory() as cache:
-        listed = ways(arguments.shapes)
+        listed = ways(arguments.shapes, arguments.mlx)
         os.environ["EDGELFM_CACHE"] = cache  # what was tuned here before is another plan
         found: dict[Way, list[Run]] = {way: [] for way in listed}
         for number in range(arguments.rounds):
