@@ -40,6 +40,9 @@ from .speed import bytes_per_token, decode_speed, prefill_speed, references
 #: Runtimes that are told whether to compute on a GPU. MLX always does where there is one.
 OFFLOADING = frozenset({"llama.cpp", "transformers", "onnx"})
 
+#: Runtimes that attend in a way of their own, and which.
+OWN_ATTENTION = {"transformers": "PyTorch's own attention (SDPA)", "onnx": "the graph says how it attends"}
+
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
@@ -318,6 +321,8 @@ def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate, flash: bool) -> D
 def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
     if way.situation.request.kv_type is not None:
         return Decision(rung.kv_type, "asked for", "measured")
+    if way.artifact.backend in OWN_ATTENTION:
+        return Decision(rung.kv_type, f"no choice here: keys and values take {way.numbers.bytes} bytes each")
     if rung.kv_type == "f16":
         network = way.sizes.architecture
         few = f": only {len(network.attention_layers)} of {network.layers} layers keep keys and values"
@@ -328,6 +333,8 @@ def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
 
 
 def _flash_attention(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[bool]:
+    if own := OWN_ATTENTION.get(way.artifact.backend):
+        return Decision(True, f"no choice here: {own}")
     saved = way.memory(rung, flash_attention=False).total - memory.total
     if saved > 0:
         return Decision(True, f"saves {format_bytes(saved)} of compute buffers at this context")
