@@ -38,7 +38,7 @@ def test_each_answers_with_its_own_figures() -> None:
 
 def test_models_that_do_not_fit_together_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board with room for one: the second load is refused until the first is freed."""
-    from edgelfm import model as module
+    from edgelfm import loading as module
     from edgelfm.errors import DoesNotFit
 
     opened: list[edgelfm.Model] = []
