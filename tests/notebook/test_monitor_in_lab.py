@@ -66,10 +66,10 @@ def test_every_control(book: Book) -> None:
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Resume").wait_for()
     assert page.get_by_role("button", name="Resume").get_attribute("aria-pressed") == "true"
-    assert not book.kernel("panel.looking")
+    until(lambda: not book.kernel("panel.looking"))
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Pause").wait_for()
-    assert book.kernel("panel.looking")
+    until(lambda: book.kernel("panel.looking"))
 
     page.get_by_role("button", name="Save trace").click()
     until(lambda: "saved: " in page.locator(".elfm-monitor-said").inner_text())
