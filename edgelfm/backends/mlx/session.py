@@ -14,10 +14,11 @@ from typing import Any
 from ...errors import BackendError, StateRefused
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
+from ..folder_session import FolderSession
 from ..identity import fingerprint
 from ..room import room_for
 from ..states import Copied, States
-from ..tokenwise import Job, TokenwiseSession
+from ..tokenwise import Job
 from .loading import Loaded
 from .sampler import Sampler
 from .state import State
@@ -25,7 +26,7 @@ from .state import State
 _TIDY_EVERY = 256  # tokens between returning unused buffers to the system, as mlx-lm does
 
 
-class MlxSession(TokenwiseSession):
+class MlxSession(FolderSession):
     """See `backends.base.Session`."""
 
     def __init__(self, loaded: Loaded, settings: Settings) -> None:
@@ -43,27 +44,6 @@ class MlxSession(TokenwiseSession):
         self._kv_type: str = settings.kv_type.value
         self._weight_bytes = loaded.weight_bytes
         self._compute_bytes = 0
-
-    @property
-    def chat_template(self) -> str | None:
-        """The Jinja source in the folder, or None."""
-        self._require_open()
-        return self.vocabulary.chat_template
-
-    def special_tokens(self) -> Mapping[str, str]:
-        """`bos_token` and `eos_token` as text."""
-        self._require_open()
-        return self.vocabulary.special_tokens()
-
-    def markers(self) -> frozenset[str]:
-        """Texts that are one control token."""
-        self._require_open()
-        return self.vocabulary.markers
-
-    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`, without BOS."""
-        self._require_open()
-        return self.vocabulary.tokenize(text, special=special)
 
     def memory(self) -> Memory:
         """Bytes held now: the caches grow with the conversation.
@@ -166,12 +146,6 @@ class MlxSession(TokenwiseSession):
                     hint="load the model again with less: a smaller context or micro_batch",
                 ) from error
             raise
-
-    def _piece(self, token: int) -> bytes:
-        return self.vocabulary.piece(token)
-
-    def _ends_generation(self, token: int) -> bool:
-        return self.vocabulary.ends_generation(token)
 
     def _begin(self) -> None:
         self._interrupted = False

@@ -6,17 +6,18 @@ from collections.abc import Generator, Mapping
 
 from ...errors import BackendError, StateRefused
 from ..base import Memory, TokenLogprob
+from ..folder_session import FolderSession
 from ..identity import fingerprint
 from ..room import room_for
 from ..sampling import Sampler, logprob
 from ..states import Copied, States
-from ..tokenwise import Job, TokenwiseSession
+from ..tokenwise import Job
 from .library import give_back
 from .loading import Loaded
 from .placement import ProvidersReport
 
 
-class OnnxSession(TokenwiseSession):
+class OnnxSession(FolderSession):
     """See `backends.base.Session`."""
 
     def __init__(self, loaded: Loaded) -> None:
@@ -35,27 +36,6 @@ class OnnxSession(TokenwiseSession):
     def remarks(self) -> tuple[str, ...]:
         """What somebody who loaded this model should know, in sentences."""
         return self.providers_report.remarks()
-
-    @property
-    def chat_template(self) -> str | None:
-        """The Jinja source in the folder, or None."""
-        self._require_open()
-        return self.vocabulary.chat_template
-
-    def special_tokens(self) -> Mapping[str, str]:
-        """`bos_token` and `eos_token` as text."""
-        self._require_open()
-        return self.vocabulary.special_tokens()
-
-    def markers(self) -> frozenset[str]:
-        """Texts that are one control token."""
-        self._require_open()
-        return self.vocabulary.markers
-
-    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`, without BOS."""
-        self._require_open()
-        return self.vocabulary.tokenize(text, special=special)
 
     def memory(self) -> Memory:
         """Bytes held: weights as stored, caches with room for the whole context.
@@ -114,12 +94,6 @@ class OnnxSession(TokenwiseSession):
 
     def _logprob(self, token: int, top: int) -> TokenLogprob:
         return logprob(self._network.row, token, top, self._piece)
-
-    def _piece(self, token: int) -> bytes:
-        return self.vocabulary.piece(token)
-
-    def _ends_generation(self, token: int) -> bool:
-        return self.vocabulary.ends_generation(token)
 
     def _begin(self) -> None:
         self._network.resume()

@@ -14,11 +14,12 @@ from typing import Any
 from ...errors import BackendError, RequestError
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
+from ..folder_session import FolderSession
 from ..identity import fingerprint
 from ..room import room_for
 from ..sampling import Sampler, logprob
 from ..states import Copied, States
-from ..tokenwise import Job, TokenwiseSession
+from ..tokenwise import Job
 from . import calling
 from .loading import Loaded
 from .state import State
@@ -28,7 +29,7 @@ class _BrokenOff(BaseException):
     """Raised between two layers. A BaseException, so that nothing in between takes it for an error of its own."""
 
 
-class TransformersSession(TokenwiseSession):
+class TransformersSession(FolderSession):
     """See `backends.base.Session`."""
 
     def __init__(self, loaded: Loaded, settings: Settings) -> None:
@@ -51,27 +52,6 @@ class TransformersSession(TokenwiseSession):
         self._interrupted = False
         self._weight_bytes = loaded.weight_bytes
         self._compute_bytes = 0
-
-    @property
-    def chat_template(self) -> str | None:
-        """The Jinja source in the folder, or None."""
-        self._require_open()
-        return self.vocabulary.chat_template
-
-    def special_tokens(self) -> Mapping[str, str]:
-        """`bos_token` and `eos_token` as text."""
-        self._require_open()
-        return self.vocabulary.special_tokens()
-
-    def markers(self) -> frozenset[str]:
-        """Texts that are one control token."""
-        self._require_open()
-        return self.vocabulary.markers
-
-    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`, without BOS."""
-        self._require_open()
-        return self.vocabulary.tokenize(text, special=special)
 
     def memory(self) -> Memory:
         """Bytes held now: the caches grow with the conversation, with room ahead.
@@ -212,12 +192,6 @@ class TransformersSession(TokenwiseSession):
         held = cuda.memory_allocated()
         yield
         self._compute_bytes = max(self._compute_bytes, int(cuda.max_memory_allocated() - held))
-
-    def _piece(self, token: int) -> bytes:
-        return self.vocabulary.piece(token)
-
-    def _ends_generation(self, token: int) -> bool:
-        return self.vocabulary.ends_generation(token)
 
     def _begin(self) -> None:
         self._interrupted = False
