@@ -11,6 +11,7 @@ from .hardware.host import Host
 
 if TYPE_CHECKING:
     from .models.entry import Artifact, ModelEntry, Task
+    from .models.lora import Lora
     from .planning.plan import KvType, Request
 
 
@@ -46,10 +47,15 @@ def read_request(
     kv_type: KvType | None,
     threads: int | None,
     micro_batch: int | None,
+    adapter: str | Path | None,
     offline: bool | None,
 ) -> Request:
-    """The request in the planner's words. Raises `RequestError` naming the argument, `UnknownModel` for the name."""
+    """The request in the planner's words. An adapter without a model's name asks for the one it was trained on.
+
+    Raises `RequestError` naming the argument, `UnknownModel` for the name, `ModelFileError` for the adapter.
+    """
     from .models import names
+    from .models.adapters import find_adapter
     from .models.entry import Task as Tasks
     from .planning.plan import KvType as KvTypes
     from .planning.plan import Request
@@ -61,8 +67,13 @@ def read_request(
     for label, value in (("context", context), ("threads", threads), ("micro_batch", micro_batch)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise RequestError(f"{label} is {value!r}", hint="give a whole number of at least 1, or leave it out")
+    lora = find_adapter(adapter, offline=offline) if adapter is not None else None
+    if name is not None or lora is None:
+        model = names.resolve(name, offline=offline) if name is not None else None
+    else:
+        model = _base(lora, offline)
     return Request(
-        model=names.resolve(name, offline=offline) if name is not None else None,
+        model=model,
         task=task,
         context=context,
         quantization=quantization,
@@ -71,7 +82,24 @@ def read_request(
         kv_type=kv_type,
         threads=threads,
         micro_batch=micro_batch,
+        adapter=lora,
     )
+
+
+def _base(lora: Lora, offline: bool | None) -> ModelEntry:
+    """The model that an adapter says it was trained on. Raises `RequestError` if that leads nowhere."""
+    from .errors import EdgelfmError
+    from .models import names
+
+    hint = f'name it: edgelfm.load("lfm2.5-1.2b-instruct", adapter="{lora.path}")'
+    if not lora.base:
+        raise RequestError(f"the adapter {lora.path} does not say which model it is for", hint=hint)
+    try:
+        return names.resolve(lora.base, offline=offline)
+    except EdgelfmError as error:
+        raise RequestError(
+            f"the adapter {lora.path} is for {lora.base}, which cannot be had: {error.message}", hint=hint
+        ) from error
 
 
 def _check_choice(label: str, value: Any, choices: Iterable[str]) -> None:

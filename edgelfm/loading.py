@@ -42,6 +42,7 @@ def plan(
     kv_type: KvType | None = None,
     threads: int | None = None,
     micro_batch: int | None = None,
+    adapter: str | Path | None = None,
     host: Host | str | Path | None = None,
     profile: str | Path | None = None,
     offline: bool | None = None,
@@ -49,11 +50,13 @@ def plan(
     """What would run, why, and what it would cost. Loads and downloads nothing.
 
     `name` asks for one model: a name from `edgelfm models`, a repository, a `.gguf` file or a folder. `context` is in
-    tokens, `memory` in bytes or as "1.5 GiB". `host` plans for another machine: a `Host`, or a file that
-    `edgelfm doctor --save` wrote there. Whatever you give is kept; whatever you leave out is decided. What servers on
-    this machine have comes after all that runs here by itself, unless you ask for `backend="remote"`.
+    tokens, `memory` in bytes or as "1.5 GiB". `adapter` is a LoRA that is to run beside the model; one on
+    the Hub is fetched, as what it weighs stands in its file. `host` plans for
+    another machine: a `Host`, or a file that `edgelfm doctor --save` wrote there. Whatever you give is kept; whatever
+    you leave out is decided. What servers on this machine have comes after all that runs here by itself, unless you ask
+    for `backend="remote"`.
 
-    Raises `UnknownModel`, `ProfileError`, `HostFileError`, `RequestError`.
+    Raises `UnknownModel`, `ModelFileError`, `ProfileError`, `HostFileError`, `RequestError`.
     """
     from .backends import registry
     from .hardware import profiles
@@ -61,7 +64,9 @@ def plan(
     from .planning import plan as make_plan
     from .planning import record_store
 
-    request = read_request(name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, offline)
+    request = read_request(
+        name, task, context, quantization, backend, memory, kv_type, threads, micro_batch, adapter, offline
+    )
     machine = inspect() if host is None else read_host(host)
     entries = tuple(catalog.load())
     measured = record_store.look()
@@ -89,6 +94,7 @@ def load(
     kv_type: KvType | None = None,
     threads: int | None = None,
     micro_batch: int | None = None,
+    adapter: str | Path | None = None,
     profile: str | Path | None = None,
     offline: bool | None = None,
     progress: bool | Fetched = True,
@@ -101,6 +107,9 @@ def load(
     function is told how far a download is; `chat_template` replaces the template in the file. What will not fit is
     refused before any memory is touched.
 
+    `adapter` is a LoRA that runs beside the weights, which stay as they are: the folder that PEFT or mlx-lm saved, a
+    repository of the Hub, or for llama.cpp a .gguf file. Without a `name`, the model is the one it was trained on.
+
     A network that was never run here in that quantization is measured for some five seconds, to find the fastest
     settings. `tune=False` leaves that out; a function is told how far it is. What you ask for stays as you ask.
 
@@ -112,12 +121,17 @@ def load(
 
     made = plan(
         name, task=task, context=context, quantization=quantization, backend=backend, memory=memory, kv_type=kv_type,
-        threads=threads, micro_batch=micro_batch, profile=profile, offline=offline,
+        threads=threads, micro_batch=micro_batch, adapter=adapter, profile=profile, offline=offline,
     )  # fmt: skip
     candidate = require(made)
     if candidate.backend == REMOTE:
         return connect(candidate.artifact.repo, candidate.artifact.files[0].name)
     files = store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
+    if made.request.adapter is not None:
+        from .conversion.lora_file import as_read_by
+
+        lora = as_read_by(candidate.backend, made.request.adapter, candidate.model.architecture)
+        files = {**files, "adapter": lora}
     started = time.perf_counter()
     session = registry.get(candidate.backend)(candidate, files)
     model = Model(session, made, load_seconds=time.perf_counter() - started, chat_template=chat_template)
@@ -134,6 +148,7 @@ def resume(
     quantization: str | None = None,
     backend: str | None = None,
     memory: str | int | None = None,
+    adapter: str | Path | None = None,
     profile: str | Path | None = None,
     offline: bool | None = None,
     progress: bool = True,
@@ -160,6 +175,7 @@ def resume(
             quantization=quantization or recorded.quantization,
             backend=backend or recorded.backend,
             memory=memory,
+            adapter=adapter or recorded.adapter,
             profile=profile,
             offline=offline,
             progress=progress,

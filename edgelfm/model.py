@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .chat.options import ReplyOptions
     from .chat.priming import Primed
     from .models.entry import ModelEntry
+    from .models.lora import Lora
     from .notebook.monitor_panel import MonitorPanel
     from .planning.plan import Candidate, Plan
     from .tuning.progress import Show as Measured
@@ -49,13 +50,45 @@ class Model:
         self.plan = plan
         self.candidate: Candidate = plan.chosen
         self.load_seconds = load_seconds
-        known = _loaded_as(self.candidate, session.context)
+        known = _loaded_as(self.candidate, session.context, plan.request.adapter)
         self._engine: Answering = Engine(session, self.entry, chat_template=chat_template, loaded_as=known)
 
     @property
     def entry(self) -> ModelEntry:
         """What the catalogue knows about this model."""
         return self.candidate.model
+
+    @property
+    def adapter(self) -> Lora | None:
+        """The LoRA that runs beside it."""
+        return self.plan.request.adapter
+
+    def use_adapter(self, adapter: str | Path | None) -> None:
+        """Let another LoRA run beside the weights, or none. The weights stay in memory; this takes milliseconds.
+
+        What was said stays, and is read again with the next turn, as the states of the old one mean nothing to the
+        new. Raises `ModelFileError` for an adapter that does not fit, and nothing has changed then; `RequestError`
+        where the runtime can have none.
+        """
+        from dataclasses import replace
+
+        from .backends.base import Adapting
+        from .conversion.lora_file import as_read_by
+        from .models.adapters import find_adapter
+        from .planning.adapting import takes
+
+        lora = find_adapter(adapter) if adapter is not None else None
+        backend = self.candidate.backend
+        if not isinstance(self._session, Adapting) or (lora is not None and not takes(backend, lora)):
+            raise RequestError(
+                f"{backend} cannot have {'the adapter ' + lora.name if lora else 'an adapter'} beside a model",
+                hint="merge it: edgelfm convert <folder of its base model> --adapter <adapter>",
+            )
+        file = as_read_by(backend, lora, self.entry.architecture) if lora is not None else None
+        self._session.use_adapter(file)
+        self.plan = replace(self.plan, request=replace(self.plan.request, adapter=lora))
+        if isinstance(self._engine, Engine):
+            self._engine.loaded_as = _loaded_as(self.candidate, self.context, lora)
 
     @property
     def host(self) -> Host:
@@ -244,7 +277,8 @@ class Model:
 
     def __repr__(self) -> str:
         return (
-            f"<Model {self.entry.name} {self.candidate.quantization} on {self.candidate.backend}, "
+            f"<Model {self.entry.name} {self.candidate.quantization} "
+            f"{f'with {self.adapter.name} ' if self.adapter else ''}on {self.candidate.backend}, "
             f"context {self.context} tokens>"
         )
 
@@ -254,10 +288,11 @@ class Model:
         return model_bundle(self)
 
 
-def _loaded_as(candidate: Candidate, context: int) -> LoadedAs:
+def _loaded_as(candidate: Candidate, context: int, adapter: Lora | None) -> LoadedAs:
     from .models import catalog
 
     artifact = candidate.artifact
     catalogued = catalog.load().find(candidate.model.id) is not None
     name = artifact.path or (candidate.model.id if catalogued else artifact.repo)
-    return LoadedAs(name, artifact.quantization, artifact.backend, context)
+    beside = str(adapter.path) if adapter is not None else None
+    return LoadedAs(name, artifact.quantization, artifact.backend, context, beside)

@@ -23,6 +23,8 @@ _PATIENCE = 0.2  # seconds for each part of each answer; a server that is slower
 
 def with_servers(made: Plan) -> Plan:
     """`made` with the served models that meet its request at the end. They are first if nothing else runs here."""
+    if made.request.adapter is not None:  # a server has the adapters that it was started with
+        return made
     asked = made.request.backend == REMOTE
     if not asked and (made.request.backend is not None or REMOTE not in made.match.profile.backends):
         return made

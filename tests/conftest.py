@@ -12,12 +12,16 @@ import pytest
 
 from edgelfm.hardware import Host, inspect
 from edgelfm.hardware.machine import Machine
+from tests.adapters import write_peft
 from tests.tiny import write_tiny_lfm2
 
 # edgelfm says this to OpenMP before it loads llama.cpp; some tests load it before edgelfm does.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-WITH_TORCH = ("/backends/transformers/", "/backends/onnx/", "/backends/test_parity.py", "/tests/conversion/")
+WITH_TORCH = (
+    "/backends/transformers/", "/backends/onnx/", "/backends/test_parity.py", "/backends/test_beside.py",
+    "/tests/conversion/", "/tests/test_adapters.py",
+)  # fmt: skip
 MACHINES = Path(__file__).parent / "hardware" / "machines"
 MACHINE_NAMES = sorted(path.parent.name for path in MACHINES.glob("*/machine.json"))
 
@@ -79,6 +83,12 @@ def machine_name(request: pytest.FixtureRequest) -> str:
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """GGUF of a tiny LFM2 with random weights: six layers, 512 tokens, F16."""
     return write_tiny_lfm2(tmp_path_factory.mktemp("tiny") / "tiny-lfm2-F16.gguf")
+
+
+@pytest.fixture
+def write_adapter(tmp_path: Path) -> Callable[..., Path]:
+    """`write_adapter({"model.layers.0.conv.in_proj": (64, 192)}, r=4)`: a LoRA as PEFT saves it."""
+    return lambda layers, *, seed=1, **given: write_peft(tmp_path / f"lora-{seed}", layers, seed=seed, **given)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from ..models.entry import Role, Sampling
 from ..monitor.events import Events
@@ -222,6 +222,19 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free everything. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Adapting(Protocol):
+    """What a session can do besides, if a LoRA can run beside its weights."""
+
+    def use_adapter(self, adapter: Path | None) -> None:
+        """Go on with the adapter in `adapter`, as the runtime reads it, in place of the one before; None for none.
+
+        The weights stay, every state is given up. Waits for the reply under way. Raises `ModelFileError` for one that
+        does not fit; the one before stays then.
+        """
         ...
 
 

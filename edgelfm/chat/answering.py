@@ -30,6 +30,7 @@ class LoadedAs:
     quantization: str | None = None
     backend: str | None = None
     context: int | None = None  # tokens
+    adapter: str | None = None  # path of a LoRA beside it
 
 
 class Answering(Protocol):

@@ -68,6 +68,8 @@ def write_chat(path: Path, tree: Tree, model: LoadedAs | None, overflow: Overflo
         head["model"] = {
             "name": model.name, "quantization": model.quantization, "backend": model.backend, "context": model.context
         }  # fmt: skip
+        if model.adapter is not None:
+            head["model"]["adapter"] = model.adapter
     if overflow != "error":
         head["overflow"] = overflow
     if tree.current != (len(tree) - 1 if len(tree) else None):
@@ -220,13 +222,13 @@ def _model(path: Path, given: Any) -> LoadedAs | None:
         return None
     if not isinstance(given, dict):
         raise _wrong(path, f"has a {type(given).__name__} as its model", 'write "model": {"name": "starter"}')
-    texts = [given.get(name) for name in ("name", "quantization", "backend")]
+    texts = [given.get(name) for name in ("name", "quantization", "backend", "adapter")]
     context = given.get("context")
     if not isinstance(texts[0], str) or not all(text is None or isinstance(text, str) for text in texts):
         raise _wrong(path, f"names its model as {given!r}", 'write "model": {"name": "starter"}')
     if context is not None and not (_is_count(context) and context):
         raise _wrong(path, f"has the context {context!r}", "give a whole number of at least 1, or leave it out")
-    return LoadedAs(texts[0], texts[1], texts[2], context)
+    return LoadedAs(texts[0], texts[1], texts[2], context, texts[3])
 
 
 def _is_count(value: Any) -> bool:

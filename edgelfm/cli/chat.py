@@ -40,6 +40,7 @@ def chat(
     quantization: options.Quantization = None,
     backend: options.Backend = None,
     memory: options.Memory = None,
+    adapter: options.Adapter = None,
     profile: options.Profile = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 always takes the likeliest token.", rich_help_panel=_SAMPLING)
@@ -103,10 +104,12 @@ def chat(
         raise RequestError("--json is for one answer", hint='edgelfm chat --json --once "Why is the sky blue?"')
     wishes = {
         "task": task, "context": context, "quantization": quantization, "backend": backend, "memory": memory,
-        "profile": profile, "offline": offline or None,
+        "adapter": adapter, "profile": profile, "offline": offline or None,
     }  # fmt: skip
     if key is not None and url is None:
         raise RequestError("--key is for a server", hint="edgelfm chat --url URL --key KEY")
+    if adapter is not None and url is not None:
+        raise RequestError("--adapter is for a model that runs here", hint="start the server with the adapter")
     if resume is not None:
         from .resuming import as_recorded
 

@@ -21,6 +21,7 @@ def plan(
     quantization: options.Quantization = None,
     backend: options.Backend = None,
     memory: options.Memory = None,
+    adapter: options.Adapter = None,
     profile: options.Profile = None,
     host: Annotated[
         Path | None,
@@ -46,6 +47,7 @@ def plan(
             quantization=quantization,
             backend=backend,
             memory=memory,
+            adapter=adapter,
             profile=profile,
             host=host,
             offline=offline or None,

@@ -43,7 +43,10 @@ def as_recorded(
                 hint=f"edgelfm chat {recorded.name} --url {recorded.backend} --resume {file}",
             )
         return recorded.name if served else None, dict(wishes)
-    kept = {"quantization": recorded.quantization, "backend": recorded.backend, "context": recorded.context}
+    kept = {
+        "quantization": recorded.quantization, "backend": recorded.backend, "context": recorded.context,
+        "adapter": recorded.adapter,
+    }  # fmt: skip
     return recorded.name, {name: kept.get(name) if wish is None else wish for name, wish in wishes.items()}
 
 

@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.adapter import Adapter
 from ..backends.room import room_for
 from ..errors import BackendError, BackendMissing, EdgelfmError, RequestError
 from ..models.tensors import parameters
 from . import child
-from .adapter import Adapter
 from .report import Agreement
 from .source import Source
 from .tokenizer import Tokenizer

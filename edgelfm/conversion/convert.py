@@ -19,7 +19,7 @@ from .progress import Converting, Meter
 from .report import Agreement, Conversion, Converted, kl_text
 
 if TYPE_CHECKING:
-    from .adapter import Adapter
+    from ..backends.adapter import Adapter
     from .checking import Reference, Text
     from .source import Source
     from .tokenizer import Tokenizer
@@ -50,7 +50,7 @@ def convert(
     ends in `.suspect`, and raised as `BackendError`. Raises `ModelFileError` for a folder or adapter that cannot be
     converted, `RequestError`, `UnknownQuantization`, `BackendMissing`, `NoDiskSpace`.
     """
-    from .adapter import Adapter
+    from ..backends.adapter import Adapter
     from .choosing import choose, quantizations
     from .files import places
     from .source import read_source

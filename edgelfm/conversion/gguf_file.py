@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .adapter import Adapter
+from ..backends.adapter import Adapter
+from ..backends.weights import Weights
 from .header import frequencies, write_card, write_network
 from .naming import Target, gguf_library, targets
 from .source import Source
 from .tokenizer import Tokenizer
-from .weights import Weights
 
 _FILE_TYPES = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
 _ROPE_FREQS = "rope_freqs.weight"

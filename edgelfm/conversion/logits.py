@@ -56,7 +56,7 @@ def _llama_cpp(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> 
 
 def _transformers(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> Iterator[Array]:
     torch, transformers = import_module("torch"), import_module("transformers")
-    from .adapter import Adapter
+    from ..backends.adapter import Adapter
 
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[task["dtype"]]
     model = transformers.AutoModelForCausalLM.from_pretrained(

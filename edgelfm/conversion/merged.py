@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapter import Adapter
+from ..backends.adapter import Adapter
+from ..backends.weights import Weights
 from .naming import gguf_library
 from .source import Source
-from .weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..backends.weights import Stored, Weights
 from ..errors import BackendMissing, ModelFileError
 from ..models.architecture import Architecture
 from ..models.tensors import tensors
-from .weights import Stored, Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ class Target:
         """Its values as f32, in order, a bounded number of rows at a time."""
         for source in self.sources:
             for rows in weights.pieces(source, unit=self.head or 1):
-                yield _neighbours(rows, self.head) if self.head else rows
+                yield neighbours(rows, self.head) if self.head else rows
 
 
 def gguf_library() -> Any:
@@ -75,22 +75,27 @@ def targets(net: Architecture, stored: Mapping[str, Stored], kind: str) -> list[
         for source in sources.values():
             _require_shape(source, stored[source].shape, shape[1:] if many > 1 else shape)
         parts = tuple(sources[index] for index in range(many))
-        made.append(Target(wanted.name, shape, wanted.type, parts, _head(net, wanted.name)))
+        made.append(Target(wanted.name, shape, wanted.type, parts, head_rows(net, wanted.name)))
     for name, sources in named.items():
         source = sources[0]
         if net.name != "llama" or not _BIASES.fullmatch(name):
             _refuse(
                 f"the weights hold {source}, which this network has no place for", "config.json is not that of them"
             )
-        made.append(Target(name, stored[source].shape, "F32", (source,), _head(net, name)))
+        made.append(Target(name, stored[source].shape, "F32", (source,), head_rows(net, name)))
     return made
+
+
+def name_map(net: Architecture) -> Any:
+    """`.get_name(name in Hugging Face's model, try_suffixes=…)`: what llama.cpp calls it, or None."""
+    gguf = gguf_library()
+    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == net.name)
+    return gguf.get_tensor_name_map(arch, net.layers)
 
 
 def _named(net: Architecture, stored: Mapping[str, Stored]) -> dict[str, dict[int, str]]:
     """Name in the GGUF, to names in the folder by number of the expert."""
-    gguf = gguf_library()
-    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == net.name)
-    names = gguf.get_tensor_name_map(arch, net.layers)
+    names = name_map(net)
     named: dict[str, dict[int, str]] = {}
     for source in stored:
         if source.endswith(".rotary_emb.inv_freq") or (source == "lm_head.weight" and net.tied_embeddings):
@@ -121,12 +126,16 @@ def _require_shape(source: str, found: tuple[int, ...], wanted: tuple[int, ...])
         )
 
 
-def _head(net: Architecture, name: str) -> int:
+def head_rows(net: Architecture, name: str) -> int:
+    """Rows of one head in the tensor `name`, if llama.cpp keeps them in another order; else 0."""
     return net.head_dim if net.name == "llama" and (".attn_q." in name or ".attn_k." in name) else 0
 
 
-def _neighbours(rows: Array, head: int) -> Array:
-    """llama.cpp rotates neighbouring rows of a head, Hugging Face a row and the one half a head further."""
+def neighbours(rows: Array, head: int) -> Array:
+    """Rows of queries or keys in llama.cpp's order.
+
+    It rotates neighbouring rows of a head, Hugging Face a row and the one half a head further.
+    """
     turned: Array = rows.reshape(-1, 2, head // 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
     return turned
 

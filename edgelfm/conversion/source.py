@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..backends.safetensors import read_json, require_whole
+from ..backends.weights import Weights
 from ..errors import ModelFileError
 from ..models.architecture import Architecture
 from ..models.from_config import Config
-from .weights import Weights
 
 #: Classes of transformers whose weights can be written as GGUF, and llama.cpp's name for their network.
 ARCHITECTURES = {

@@ -14,7 +14,7 @@ Modality = Literal["text", "image", "audio", "speech", "embedding"]
 Task = Literal[
     "chat", "agent", "reason", "extract", "rag", "tools", "vision", "audio", "embed", "translate", "complete"
 ]
-Role = Literal["weights", "projector", "vocoder", "tokenizer", "config"]
+Role = Literal["weights", "projector", "vocoder", "tokenizer", "config", "adapter"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def bill(
     number_bytes: int = 2,
     widened: bool = False,
     torch: Torch = "",
+    adapter_bytes: int = 0,
 ) -> MemoryEstimate:
     """Peak memory, part by part, graded as well as the sizes are known."""
     estimate = memory.estimate(
@@ -44,6 +45,9 @@ def bill(
         torch=torch,
     )
     extra = []
+    if adapter_bytes:
+        where: Device = next((part.device for part in estimate.parts if part.name == "weights"), "host")
+        extra.append(MemoryPart("adapter", adapter_bytes, "estimated", "a LoRA beside the weights", where))
     if copied_bytes:
         extra.append(MemoryPart("output head", copied_bytes, "estimated", "the tied embedding again, repacked"))
     if sizes.companions:

@@ -14,6 +14,7 @@ from ..decision import Decision
 from ..models.entry import Artifact, ModelEntry
 from ..units import format_bytes, size_text
 from . import measured, openings, rejections
+from .adapting import adapter_bytes
 from .bill import bill
 from .calibration import Evidence, Subject
 from .loading import Torch
@@ -102,6 +103,7 @@ class Way:
         """The memory bill with these settings."""
         if self.artifact.backend == "mlx":  # it has such a kernel for Apple's GPUs alone
             flash_attention = self.situation.host.os.system == "darwin"
+        adapter = self.situation.request.adapter
         return bill(
             self.artifact.backend,
             self.sizes,
@@ -116,6 +118,7 @@ class Way:
             number_bytes=self.numbers.bytes,
             widened=self.numbers.widened,
             torch=self.numbers.torch,
+            adapter_bytes=adapter_bytes(self.artifact.backend, adapter, self.numbers.bytes) if adapter else 0,
         )
 
     def fits(self, memory: MemoryEstimate) -> bool:
@@ -230,6 +233,7 @@ def load_command(entry: ModelEntry, artifact: Artifact, context: int, request: R
         "kv_type": request.kv_type,
         "threads": request.threads,
         "micro_batch": request.micro_batch,
+        "adapter": str(request.adapter.path) if request.adapter is not None else None,
     }
     named = [f"{name}={_literal(value)}" for name, value in given.items() if value is not None]
     return f"edgelfm.load({', '.join([_literal(artifact.path or entry.id), *named])})"

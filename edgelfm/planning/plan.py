@@ -13,6 +13,7 @@ from ..models.entry import Artifact, ModelEntry, Task
 from ..upstairs import widget
 
 if TYPE_CHECKING:
+    from ..models.lora import Lora
     from ..notebook.explorer import PlanExplorer
     from .records import Record
 
@@ -37,6 +38,7 @@ class Request:
     kv_type: KvType | None = None
     threads: int | None = None
     micro_batch: int | None = None
+    adapter: Lora | None = None  # runs beside the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Settings:
 class MemoryPart:
     """One line of the memory bill."""
 
-    name: str  # weights, KV cache, convolution state, compute buffers, output, mapped copy, runtime
+    name: str  # weights, adapter, KV cache, convolution state, compute buffers, output, mapped copy, runtime
     bytes: int
     grade: Grade = "estimated"
     note: str = ""

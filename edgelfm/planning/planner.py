@@ -12,6 +12,7 @@ from ..hardware.host import Host
 from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry
 from . import rejections
+from .adapting import takes
 from .advice import advice
 from .candidates import appraise
 from .plan import Candidate, Facts, Plan, Rejected, Request
@@ -109,6 +110,8 @@ def _usable(
     here: Situation, eligible: Sequence[ModelEntry], backend: str, drivable: Collection[str]
 ) -> tuple[bool, list[Rejected]]:
     """Whether `backend` can be opened here, and if not, the best that it would have run."""
+    if (adapter := here.request.adapter) is not None and not takes(backend, adapter):
+        return False, [rejections.no_adapter(eligible[0], backend, adapter)] if eligible else []
     names = here.match.profile.quantizations
     best = next(
         ((entry, ways[0]) for entry in eligible if (ways := preferred(entry, backend, names, here.request))), None

@@ -8,7 +8,9 @@ from math import ceil
 from ..errors import DoesNotFit, PlanningError
 from ..hardware.host import Host
 from ..models.entry import Artifact, ModelEntry
+from ..models.lora import Lora
 from ..units import GIB, MIB, format_bytes, round_up
+from .adapting import FORMS, takes
 from .plan import Budget, Candidate, Plan, Rejected, Request
 
 #: Extra of the edgelfm package that installs each backend.
@@ -59,6 +61,18 @@ def missing(host: Host, model: str, backend: str, quantization: str, would: Cand
         else:
             reason += f" and write {low:.0f} to {high:.0f} tokens/s, by memory bandwidth alone"
     return Rejected(model, backend, quantization, reason, install_command(host, backend), 0, "backend")
+
+
+def no_adapter(entry: ModelEntry, backend: str, lora: Lora) -> Rejected:
+    """The runtime cannot have the adapter beside a model."""
+    able = [name for name in FORMS if takes(name, lora)]
+    reason = f"{backend} cannot have the adapter {lora.name} beside a model"
+    if lora.form == "gguf" and backend in FORMS:
+        reason = f"{backend} cannot read an adapter that was written for llama.cpp"
+    fix = f"use backend {' or '.join(able)}"
+    if backend == "onnx" and lora.form != "gguf":
+        fix += f"; or merge it: edgelfm convert <folder of its base model> --adapter {lora.path} --to onnx"
+    return Rejected(entry.id, backend, "", reason, fix, 0, "unsupported")
 
 
 def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, architecture: str) -> Rejected:

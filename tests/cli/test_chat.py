@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters import write_peft
+
 ONCE = ("chat", "starter", "--context", "1024", "--seed", "1")
 PROMPT = r"^> $"
 SKY = "Why is the sky blue? Answer in one sentence."
@@ -214,3 +216,16 @@ def test_other_branches_stay_within_reach(terminal: Callable) -> None:
             if line != "/quit":
                 at = talk.wait_for(PROMPT, after=at)
         assert talk.finish() == 0
+
+
+def test_a_lora_beside_the_model(edgelfm: Callable, tiny_path: Path, tmp_path: Path) -> None:
+    lora = write_peft(
+        tmp_path / "lora", {"model.layers.2.self_attn.q_proj": (64, 64), "model.layers.0.conv.in_proj": (64, 192)}
+    )
+    once = ("chat", str(tiny_path), "--context", "512", "--temperature", "0", "--max-tokens", "12", "--once", "Hello")
+    adapted = edgelfm(*once, "--adapter", str(lora))
+    assert adapted.status == 0, adapted.err
+    assert adapted.out != edgelfm(*once).out
+    wrong = edgelfm(*once, "--adapter", str(tmp_path))
+    assert wrong.status != 0
+    assert "holds no adapter_config.json" in wrong.err

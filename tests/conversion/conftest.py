@@ -1,22 +1,17 @@
-"""Folders to convert: the tiny LFM2 in 32 bits, a Llama where torch is installed, and adapters to merge."""
+"""Folders to convert: the tiny LFM2 in 32 bits, and a Llama where torch is installed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgelfm.conversion.gguf_file import write_gguf
 from edgelfm.conversion.source import read_source
 from edgelfm.conversion.tokenizer import read_tokenizer
 from tests.tiny import CHAT_TEMPLATE
-from tests.tiny_folder import _write_safetensors, _write_tokenizer, write_tiny_lfm2_folder
-
-Adapters = Callable[..., Path]
+from tests.tiny_folder import _write_tokenizer, write_tiny_lfm2_folder
 
 
 @pytest.fixture(scope="session")
@@ -53,29 +48,6 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.to(torch.bfloat16).save_pretrained(folder)
     _write_tokenizer(folder, 512, CHAT_TEMPLATE)
     return folder
-
-
-@pytest.fixture
-def write_adapter(tmp_path: Path) -> Adapters:
-    """`write_adapter({"model.layers.0.conv.in_proj": (64, 192)}, r=4)`: a LoRA of random values as PEFT saves it."""
-
-    def write(modules: Mapping[str, tuple[int, int]], *, seed: int = 1, dora: bool = False, **config: Any) -> Path:
-        folder = tmp_path / f"lora-{seed}"
-        folder.mkdir()
-        values, rank = np.random.default_rng(seed), config.setdefault("r", 4)
-        weights: dict[str, np.ndarray] = {}
-        for module, (inputs, outputs) in modules.items():
-            stem = f"base_model.model.{module}"
-            weights[f"{stem}.lora_A.weight"] = values.standard_normal((rank, inputs), np.float32)
-            weights[f"{stem}.lora_B.weight"] = values.standard_normal((outputs, rank), np.float32) * np.float32(0.1)
-            if dora:
-                weights[f"{stem}.lora_magnitude_vector"] = values.random(outputs, np.float32) + 1
-        _write_safetensors(folder / "adapter_model.safetensors", weights)
-        config = {"peft_type": "LORA", "lora_alpha": 8, "use_dora": dora, **config}
-        (folder / "adapter_config.json").write_text(json.dumps(config))
-        return folder
-
-    return write
 
 
 def write_gguf_of(folder: Path, path: Path, kind: str = "F32", **options: Any) -> Path:

@@ -130,7 +130,7 @@ def test_what_does_not_do_what_its_source_does_is_kept_aside(
 ) -> None:
     """The weights in the file are made another layer's, as a mistake in the writing would."""
     pytest.importorskip("torch", reason="to run: pip install 'edgelfm[transformers]'")
-    from edgelfm.conversion.weights import Weights
+    from edgelfm.backends.weights import Weights
 
     read = Weights.rows
     monkeypatch.setattr(Weights, "rows", lambda self, *given: read(self, *given)[..., ::-1])

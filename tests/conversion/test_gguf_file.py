@@ -9,11 +9,11 @@ import gguf
 import numpy as np
 import pytest
 
-from edgelfm.conversion.adapter import Adapter
+from edgelfm.backends.adapter import Adapter
+from edgelfm.backends.weights import Weights
 from edgelfm.conversion.header import frequencies
 from edgelfm.conversion.logits_llama_cpp import Evaluator
 from edgelfm.conversion.source import read_source
-from edgelfm.conversion.weights import Weights
 from edgelfm.errors import ModelFileError
 from edgelfm.models.from_header import architecture_of
 from edgelfm.models.gguf import read_header

@@ -18,4 +18,4 @@ def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Pro
     from .loading import load
     from .session import LlamaSession
 
-    return LlamaSession(load(files["weights"], candidate.settings, progress))
+    return LlamaSession(load(files["weights"], candidate.settings, progress, files.get("adapter")))

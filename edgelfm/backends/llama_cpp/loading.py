@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ...errors import BackendError, ModelFileError
 from ...planning.plan import Settings
@@ -21,6 +22,15 @@ _SEQUENCES = 1
 _OUTPUTS = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A LoRA adapter. It belongs to the model and goes with it."""
+
+    path: Path  # a GGUF file
+    pointer: Any  # as llama_cpp gives it
+    memory: Memory
+
+
 @dataclass(slots=True)
 class Loaded:
     """Pointers to a model and its context. `free()` gives both back."""
@@ -31,7 +41,8 @@ class Loaded:
     context: int
     settings: Settings
     weights: Memory  # of the model alone
-    memory: Memory  # of model and context
+    memory: Memory  # of model, adapter and context
+    beside: Beside | None = None  # an adapter
 
     def reopen(self, settings: Settings) -> None:
         """Replace the context by one with these settings. The weights stay; the state is gone.
@@ -40,8 +51,19 @@ class Loaded:
         """
         self.llama.llama_free(self.context)
         self.context = 0
-        self.context, beside = open_context(self.llama, self.model, settings, self.path.name)
-        self.settings, self.memory = settings, self.weights + beside
+        self.context, held = open_context(self.llama, self.model, settings, self.path.name, self.beside)
+        self.settings, self.memory = settings, self.weights + held
+
+    def use_adapter(self, path: Path | None) -> None:
+        """Let another LoRA run beside the weights, or none. The context is another one then; the state is gone.
+
+        Raises `ModelFileError`, and nothing has changed then; `BackendError` like `reopen`.
+        """
+        following = _open_adapter(self.llama, self.model, path) if path is not None else None
+        before, self.beside = self.beside, following
+        self.reopen(self.settings)
+        if before is not None:
+            self.llama.llama_adapter_lora_free(before.pointer)
 
     def free(self) -> None:
         """Free context and model."""
@@ -49,8 +71,11 @@ class Loaded:
         self.llama.llama_model_free(self.model)
 
 
-def load(path: Path, settings: Settings, progress: Progress | None = None) -> Loaded:
-    """Load `path`. Raises `BackendMissing`, `ModelFileError` for a bad file, `BackendError` if llama.cpp gives up."""
+def load(path: Path, settings: Settings, progress: Progress | None = None, adapter: Path | None = None) -> Loaded:
+    """Load `path`, and let the LoRA in the GGUF file `adapter` run beside it.
+
+    Raises `BackendMissing`, `ModelFileError` for a bad file, `BackendError` if llama.cpp gives up.
+    """
     llama = library()
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file", hint="give the path of a .gguf file, or the name of a model")
@@ -73,15 +98,31 @@ def load(path: Path, settings: Settings, progress: Progress | None = None) -> Lo
             hint="free some memory, or ask for a smaller quantization",
         )
     try:
-        context, beside = open_context(llama, model, settings, path.name)
+        # Before the context, which makes room in its graph for what the model has.
+        beside = _open_adapter(llama, model, adapter) if adapter is not None else None
+        context, held = open_context(llama, model, settings, path.name, beside)
     except BaseException:
         llama.llama_model_free(model)
         raise
-    return Loaded(llama, path, model, context, settings, weights, weights + beside)
+    return Loaded(llama, path, model, context, settings, weights, weights + held, beside)
 
 
-def open_context(llama: ModuleType, model: int, settings: Settings, name: str) -> tuple[int, Memory]:
-    """A context for `model`, and what it holds. Raises `BackendError`."""
+def _open_adapter(llama: ModuleType, model: int, path: Path) -> Beside:
+    """A LoRA for `model`. Raises `ModelFileError`."""
+    with captured() as log:
+        lora = llama.llama_adapter_lora_init(model, str(path).encode())
+        if not lora:
+            reason = log.last_error().removeprefix("failed to apply lora adapter: ")
+            raise ModelFileError(
+                f"llama.cpp cannot use the adapter {path}: {reason}", hint="give the model it was trained on"
+            )
+        return Beside(path, lora, buffers.parse(log.lines))
+
+
+def open_context(
+    llama: ModuleType, model: int, settings: Settings, name: str, beside: Beside | None = None
+) -> tuple[int, Memory]:
+    """A context for `model` with an adapter at work, and what they hold beside it. Raises `BackendError`."""
     with captured() as log:
         context = llama.llama_init_from_model(model, context_params(llama, settings))
         if not context:
@@ -89,7 +130,12 @@ def open_context(llama: ModuleType, model: int, settings: Settings, name: str) -
                 f"llama.cpp could not make a context of {settings.context.value} tokens for {name}: {log.last_error()}",
                 hint=f"ask for less: context={max(512, settings.context.value // 2)}",
             )
-        return context, buffers.parse(log.lines)
+        held = buffers.parse(log.lines)
+        if beside is not None:
+            one, scale = (llama.llama_adapter_lora_p_ctypes * 1)(beside.pointer), (ctypes.c_float * 1)(1.0)
+            llama.llama_set_adapters_lora(context, one, 1, scale)
+            held += beside.memory
+        return context, held
 
 
 def context_params(llama: ModuleType, settings: Settings) -> object:

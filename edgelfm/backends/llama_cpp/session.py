@@ -11,8 +11,9 @@ import functools
 import math
 import time
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 from ...errors import BackendError
 from ...planning.plan import Settings
@@ -96,6 +97,7 @@ class LlamaSession(TokenwiseSession):
             "build": f"llama-cpp-python {version('llama-cpp-python')}",
             "model": fingerprint(loaded.path),
             "type of KV cache": loaded.settings.kv_type.value,
+            "adapter": fingerprint(loaded.beside.path) if loaded.beside is not None else "none",
             "layout of KV cache": "flash attention" if loaded.settings.flash_attention.value else "transposed",
         }
 
@@ -104,13 +106,22 @@ class LlamaSession(TokenwiseSession):
 
         Waits for the reply under way. Raises `BackendError`; the model is closed then.
         """
+        self._reopen(lambda: self._loaded.reopen(settings))
+
+    def use_adapter(self, adapter: Path | None) -> None:
+        """Go on with another LoRA beside the weights, or none. See `backends.base.Adapting`."""
+        self._reopen(lambda: self._loaded.use_adapter(adapter))
+
+    def _reopen(self, change: Callable[[], None]) -> None:
+        """Make a change that replaces the context. Without one afterwards, the model is closed."""
         self._require_open()
         with self._turn(Cancel()):
             try:
-                self._loaded.reopen(settings)
+                change()
             except BaseException:
-                self._closed = True
-                self._free_once()
+                if not self._loaded.context:
+                    self._closed = True
+                    self._free_once()
                 raise
             self._use_context()
 

@@ -22,4 +22,5 @@ def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Pro
 
     limits.apply(library(), candidate.memory.total)
     weights = files["weights"]
-    return MlxSession(load(weights if weights.is_dir() else weights.parent, progress), candidate.settings)
+    folder = weights if weights.is_dir() else weights.parent
+    return MlxSession(load(folder, progress, files.get("adapter")), candidate.settings)

@@ -11,6 +11,7 @@ from ...errors import BackendError, ModelFileError
 from ..base import Progress
 from ..safetensors import read_json, require_whole
 from ..vocabulary import Vocabulary
+from .beside import Beside, attach
 from .library import Library, library
 
 
@@ -23,10 +24,13 @@ class Loaded:
     model: Any  # mlx.nn.Module, called with token ids of shape (1, n) and a cache
     vocabulary: Vocabulary
     weight_bytes: int
+    beside: Beside | None = None  # an adapter
 
 
-def load(folder: Path, progress: Progress | None = None) -> Loaded:
+def load(folder: Path, progress: Progress | None = None, adapter: Path | None = None) -> Loaded:
     """Load `folder`, which holds a config.json, weights and a tokenizer.json. No code in it is ever run.
+
+    `adapter` is the folder of a LoRA that runs beside it.
 
     Raises `BackendMissing`, `ModelFileError` for what is missing or broken, `BackendError` if MLX gives up.
     """
@@ -42,7 +46,9 @@ def load(folder: Path, progress: Progress | None = None) -> Loaded:
     require_whole(folder)
     vocabulary = Vocabulary(folder, config)
     model = _network(lib, folder, config)
-    return Loaded(folder, lib, model, vocabulary, _read_weights(lib, model, folder, progress))
+    weight_bytes = _read_weights(lib, model, folder, progress)
+    beside = attach(lib, model, adapter) if adapter is not None else None
+    return Loaded(folder, lib, model, vocabulary, weight_bytes, beside)
 
 
 def _network(lib: Library, folder: Path, config: Mapping[str, Any]) -> Any:

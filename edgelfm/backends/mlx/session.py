@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, StateRefused
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
+from ..cancel import Cancel
 from ..folder_session import FolderSession
 from ..identity import fingerprint
 from ..room import room_for
 from ..states import Copied, States
 from ..tokenwise import Job
+from .beside import attach
 from .loading import Loaded
 from .sampler import Sampler
 from .state import State
@@ -41,6 +44,7 @@ class MlxSession(FolderSession):
         self._logits: Any = None  # that the token to be known next is sampled from, shape (1, words)
         self._interrupted = False
         self._folder = loaded.folder
+        self._library, self._beside = loaded.library, loaded.beside
         self._kv_type: str = settings.kv_type.value
         self._weight_bytes = loaded.weight_bytes
         self._compute_bytes = 0
@@ -53,7 +57,8 @@ class MlxSession(FolderSession):
         """
         self._require_open()
         kv, conv = self._state.bytes()
-        return Memory(weights=self._weight_bytes, kv=kv, conv=conv, compute=self._compute_bytes, output=0)
+        weights = self._weight_bytes + (self._beside.bytes if self._beside is not None else 0)
+        return Memory(weights=weights, kv=kv, conv=conv, compute=self._compute_bytes, output=0)
 
     def state_identity(self) -> Mapping[str, str]:
         """Runtime and build, weights, and how keys and values are stored."""
@@ -64,7 +69,23 @@ class MlxSession(FolderSession):
             "build": f"mlx-lm {version('mlx-lm')}",
             "model": " ".join(fingerprint(file) for file in files),
             "type of KV cache": self._kv_type,
+            "adapter": self._beside.digest if self._beside is not None else "none",
         }
+
+    def use_adapter(self, adapter: Path | None) -> None:
+        """Go on with another LoRA beside the weights, or none. See `backends.base.Adapting`."""
+        self._require_open()
+        with self._turn(Cancel()):
+            lib, model, before = self._library, self._model, self._beside
+            if before is not None:
+                before.remove(lib, model)
+            try:
+                self._beside = attach(lib, model, adapter) if adapter is not None else None
+            except BaseException:
+                if before is not None:
+                    before.put(lib, model)
+                raise
+            self._states.forget()
 
     def _pack(self, copied: Copied) -> bytes:
         return self._state.pack(copied)

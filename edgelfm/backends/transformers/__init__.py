@@ -34,5 +34,6 @@ def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Pro
         device=settings.device.value if settings.device else None,
         dtype=settings.dtype.value if settings.dtype else None,
         quantization=candidate.quantization,
+        adapter=files.get("adapter"),
     )
     return TransformersSession(loaded, settings)

@@ -16,7 +16,7 @@ from ..base import Progress
 from ..safetensors import read_json, require_whole
 from ..vocabulary import Vocabulary
 from . import calling
-from .adapter import merge
+from .beside import Beside, attach
 from .choice import DTYPES, choose_device, choose_dtype
 from .library import Library, library, quiet
 from .quantization import ON_THE_FLY, on_the_fly
@@ -36,7 +36,7 @@ class Loaded:
     device: Decision[str]
     dtype: Decision[str]
     quantization: str = ""  # "int8" or "int4" if the weights were quantized on the way
-    adapter: Path | None = None
+    beside: Beside | None = None  # an adapter
 
     @property
     def weight_bytes(self) -> int:
@@ -57,7 +57,7 @@ def load(
     """Load `folder`, which holds a config.json, weights and a tokenizer.json.
 
     `device` and `dtype` as in a plan; None chooses. `quantization` "int8" and "int4" quantize on the way to a GPU, any
-    other name says how the weights are stored. `adapter` is the folder of a LoRA that is added to the weights.
+    other name says how the weights are stored. `adapter` is the folder of a LoRA that runs beside them.
 
     Raises `BackendMissing`, `ModelFileError` for what is missing or broken, `BackendError` if torch gives up.
     """
@@ -79,12 +79,11 @@ def load(
     if quantization:
         options["quantization_config"] = on_the_fly(quantization, where.value)
     model = _weights(lib, folder, config, network, options, progress)
-    if adapter is not None:
-        merge(lib, model, adapter)
+    beside = attach(lib, model, adapter) if adapter is not None else None
     _rehearse(lib, model)
     if progress is not None and not progress(1.0):
         raise BackendError("loading was abandoned")
-    return Loaded(folder, lib, model, vocabulary, where, what, quantization, adapter)
+    return Loaded(folder, lib, model, vocabulary, where, what, quantization, beside)
 
 
 def _require_safetensors(folder: Path) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, RequestError
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
+from ..cancel import Cancel
 from ..folder_session import FolderSession
 from ..identity import fingerprint
 from ..room import room_for
@@ -21,6 +23,7 @@ from ..sampling import Sampler, logprob
 from ..states import Copied, States
 from ..tokenwise import Job
 from . import calling
+from .beside import attach
 from .loading import Loaded
 from .state import State
 
@@ -51,6 +54,7 @@ class TransformersSession(FolderSession):
         self._logits: Any = None  # that the token to be known next is sampled from, shape (words,)
         self._interrupted = False
         self._weight_bytes = loaded.weight_bytes
+        self._beside = loaded.beside
         self._compute_bytes = 0
 
     def memory(self) -> Memory:
@@ -62,7 +66,8 @@ class TransformersSession(FolderSession):
         kv, conv = self._state.bytes()
         logits = self._logits
         output = 0 if logits is None else int(logits.nbytes)
-        return Memory(weights=self._weight_bytes, kv=kv, conv=conv, compute=self._compute_bytes, output=output)
+        weights = self._weight_bytes + (self._beside.bytes if self._beside is not None else 0)
+        return Memory(weights=weights, kv=kv, conv=conv, compute=self._compute_bytes, output=output)
 
     def state_identity(self) -> Mapping[str, str]:
         """Runtime and build, weights, and in which numbers and where they are computed with."""
@@ -70,18 +75,27 @@ class TransformersSession(FolderSession):
         loaded = self._loaded
         assert loaded is not None
         files = sorted(loaded.folder.glob("model*.safetensors"))
-        identity = {
+        return {
             "runtime": "transformers",
             "build": f"transformers {version('transformers')} with torch {self._torch.__version__}",
             "model": " ".join(fingerprint(file) for file in files),
             "dtype": loaded.dtype.value,
             "device": loaded.device.value,
             "quantization": loaded.quantization,
+            "adapter": self._beside.digest if self._beside is not None else "none",
         }
-        if loaded.adapter is not None:
-            adapter = fingerprint(loaded.adapter / "adapter_model.safetensors")
-            identity["adapter"] = f"{adapter} {fingerprint(loaded.adapter / 'adapter_config.json')}"
-        return identity
+
+    def use_adapter(self, adapter: Path | None) -> None:
+        """Go on with another LoRA beside the weights, or none. See `backends.base.Adapting`."""
+        self._require_open()
+        with self._turn(Cancel()):
+            assert self._loaded is not None
+            lib, model = self._loaded.library, self._loaded.model
+            following = attach(lib, model, adapter) if adapter is not None else None
+            if self._beside is not None:
+                self._beside.remove()
+            self._beside = following
+            self._states.forget()
 
     def _pack(self, copied: Copied) -> bytes:
         return self._state.pack(copied)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgelfm.conversion import weights as module
-from edgelfm.conversion.weights import Weights
+from edgelfm.backends import weights as module
+from edgelfm.backends.weights import Weights
 from edgelfm.errors import ModelFileError
 from tests.tiny_folder import _write_safetensors
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgelfm.conversion.adapter import Adapter
-from edgelfm.conversion.weights import Weights
+from edgelfm.backends.adapter import Adapter
+from edgelfm.backends.weights import Weights
 from edgelfm.errors import ModelFileError
 
 IN_PROJ, QUERY = "model.layers.0.conv.in_proj", "model.layers.2.self_attn.q_proj"
@@ -43,26 +43,26 @@ def _change(base: Path, adapter: Path, module: str) -> np.ndarray:
     ],
 )
 def test_the_scale_follows_the_configuration(
-    tiny_source: Path, write_adapter: Callable, config: dict[str, Any], scale: float
+    tiny_folder: Path, write_adapter: Callable, config: dict[str, Any], scale: float
 ) -> None:
     adapter = write_adapter(MODULES, **config)
     a, b = _parts(adapter, IN_PROJ)
-    np.testing.assert_allclose(_change(tiny_source, adapter, IN_PROJ), scale * (b @ a), atol=1e-6)
+    np.testing.assert_allclose(_change(tiny_folder, adapter, IN_PROJ), scale * (b @ a), atol=1e-6)
 
 
-def test_pieces_of_a_tensor_are_merged_as_the_whole(tiny_source: Path, write_adapter: Callable) -> None:
-    with Weights(tiny_source, Adapter(write_adapter(MODULES))) as merged:
+def test_pieces_of_a_tensor_are_merged_as_the_whole(tiny_folder: Path, write_adapter: Callable) -> None:
+    with Weights(tiny_folder, Adapter(write_adapter(MODULES))) as merged:
         whole = merged.rows(f"{IN_PROJ}.weight")
         np.testing.assert_allclose(merged.rows(f"{IN_PROJ}.weight", 50, 120), whole[50:120], atol=1e-6)
 
 
-def test_other_tensors_stay_as_they_are(tiny_source: Path, write_adapter: Callable) -> None:
-    assert not _change(tiny_source, write_adapter(MODULES), "model.layers.1.conv.in_proj").any()
+def test_other_tensors_stay_as_they_are(tiny_folder: Path, write_adapter: Callable) -> None:
+    assert not _change(tiny_folder, write_adapter(MODULES), "model.layers.1.conv.in_proj").any()
 
 
-def test_dora_gives_every_row_its_length(tiny_source: Path, write_adapter: Callable) -> None:
+def test_dora_gives_every_row_its_length(tiny_folder: Path, write_adapter: Callable) -> None:
     folder = write_adapter({IN_PROJ: (64, 192)}, dora=True)
-    with Weights(tiny_source, Adapter(folder)) as merged, Weights(folder / "adapter_model.safetensors") as stored:
+    with Weights(tiny_folder, Adapter(folder)) as merged, Weights(folder / "adapter_model.safetensors") as stored:
         lengths = np.linalg.norm(merged.rows(f"{IN_PROJ}.weight"), axis=1)
         wanted = stored.rows(f"base_model.model.{IN_PROJ}.lora_magnitude_vector")[:, 0]
     np.testing.assert_allclose(lengths, wanted, rtol=1e-5)
@@ -86,11 +86,11 @@ def test_what_is_more_than_a_lora_is_refused(write_adapter: Callable, config: di
     assert caught.value.hint
 
 
-def test_an_adapter_of_another_model_is_refused(tiny_source: Path, write_adapter: Callable) -> None:
+def test_an_adapter_of_another_model_is_refused(tiny_folder: Path, write_adapter: Callable) -> None:
     with pytest.raises(ModelFileError, match="does not have"):
-        Weights(tiny_source, Adapter(write_adapter({"model.layers.9.conv.in_proj": (64, 192)})))
+        Weights(tiny_folder, Adapter(write_adapter({"model.layers.9.conv.in_proj": (64, 192)})))
     with pytest.raises(ModelFileError, match=r"\(192, 64\)"):
-        Weights(tiny_source, Adapter(write_adapter({IN_PROJ: (32, 192)}, seed=2)))
+        Weights(tiny_folder, Adapter(write_adapter({IN_PROJ: (32, 192)}, seed=2)))
 
 
 def test_a_change_to_half_of_a_tied_embedding_is_refused(write_adapter: Callable) -> None:
@@ -98,9 +98,9 @@ def test_a_change_to_half_of_a_tied_embedding_is_refused(write_adapter: Callable
         Adapter(write_adapter({"model.embed_tokens": (64, 512)})).require_untied()
 
 
-def test_another_folder_is_no_adapter(tiny_source: Path) -> None:
+def test_another_folder_is_no_adapter(tiny_folder: Path) -> None:
     with pytest.raises(ModelFileError, match="no adapter_config") as caught:
-        Adapter(tiny_source)
+        Adapter(tiny_folder)
     assert "PEFT" in caught.value.hint
 
 
