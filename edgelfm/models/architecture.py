@@ -42,3 +42,13 @@ class Architecture:
     def conv_layers(self) -> tuple[int, ...]:
         """Indices of the short-convolution layers."""
         return tuple(i for i, heads in enumerate(self.kv_heads) if not heads)
+
+    def keys(self, tokens: int, window: int = 0) -> int:
+        """Keys that all layers together keep after `tokens`, each `head_dim` wide. There are as many values.
+
+        A sliding-window layer keeps no more than its window, or `window` where a runtime gives it more room.
+        """
+        kept = min(tokens, window or self.sliding_window or tokens)
+        return sum(
+            heads * (kept if layer in self.sliding_layers else tokens) for layer, heads in enumerate(self.kv_heads)
+        )

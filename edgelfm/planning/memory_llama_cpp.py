@@ -83,12 +83,8 @@ def kv_bytes(shape: Architecture, loading: Loading) -> int:
     A sliding-window layer keeps its window and one micro-batch, not the whole context.
     """
     full = cells(loading.context)
-    window = min(full, round_up(shape.sliding_window + loading.micro_batch, CELLS))
-    total = 0.0
-    for layer, heads in enumerate(shape.kv_heads):
-        kept = window if shape.sliding_window and layer in shape.sliding_layers else full
-        total += kept * heads * shape.head_dim * 2 * KV_BYTES[loading.kv_type]
-    return int(total)
+    window = round_up(shape.sliding_window + loading.micro_batch, CELLS)
+    return int(shape.keys(full, window) * shape.head_dim * 2 * KV_BYTES[loading.kv_type])
 
 
 def conv_bytes(shape: Architecture) -> int:

@@ -85,7 +85,7 @@ def _bill(
 ) -> tuple[MemoryPart, ...]:
     shape = architecture or STAND_IN
     grade: Grade = "estimated" if architecture else "unknown"
-    kv = 2 * sum(shape.kv_heads) * shape.head_dim * loading.number_bytes * kept
+    kv = 2 * shape.keys(kept) * shape.head_dim * loading.number_bytes
     tokens = _tokens(loading)
     bill = (
         MemoryPart("weights", loading.weight_bytes, "estimated", "every tensor as it is held, once"),

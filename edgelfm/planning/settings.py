@@ -156,6 +156,8 @@ def state_decision(left_bytes: int, architecture: Architecture) -> Decision[int]
     Half of what is left, for people open other programs too. It is taken as conversations come up, not when loading.
     """
     checkpoint = 4 * len(architecture.conv_layers) * architecture.hidden * max(0, architecture.conv_cache - 1)
+    for layer in architecture.sliding_layers:  # keys and values in 16 bits
+        checkpoint += 4 * architecture.kv_heads[layer] * architecture.sliding_window * architecture.head_dim
     least = CHECKPOINTS_AT_LEAST * checkpoint
     if left_bytes // 2 <= least:
         return Decision(least, f"little memory is left: {CHECKPOINTS_AT_LEAST} places to go back to, no more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,17 @@ def test_keys_and_values_of_other_backends_are_not_quantized() -> None:
             for kind in ("f16", "q8_0")
         )
         assert plain == asked >= 48 * MIB
+
+
+def test_a_sliding_window_keeps_no_more_keys_than_it_sees() -> None:
+    """Two layers of LFM3: of 4,096 tokens one keeps all, the other 256."""
+    both = replace(LFM2_1_2B, name="lfm3", kv_heads=(4, 4), layers=2, head_dim=128)
+    sliding = replace(both, sliding_layers=(0,), sliding_window=256)
+    for backend in ("onnx", "transformers", "mlx"):
+        all_of_it, less = (
+            estimate(backend, shape, weight_bytes=GIB, context=4096).part("KV cache") for shape in (both, sliding)
+        )
+        assert less == all_of_it * (4096 + 256) // (2 * 4096)
 
 
 def test_a_thousand_estimates_leave_time_for_the_plan() -> None:

@@ -58,7 +58,7 @@ class State:
     def size(self) -> int:
         """Bytes that `take` would copy."""
         kv = sum(layer.nbytes() * layer.length // layer.keys.shape[-2] for layer in self._attention if layer.length)
-        return int(kv) + self.bytes()[1]
+        return int(kv) + sum(_nbytes(_kept(layer)) for layer in self._others)
 
     def take(self) -> Copied:
         """The whole state."""
@@ -100,8 +100,14 @@ class State:
             ) from error
 
     def bytes(self) -> tuple[int, int]:
-        """Bytes of attention layers, room ahead included, and of the others."""
-        return sum(layer.nbytes() for layer in self._attention), sum(_nbytes(_kept(layer)) for layer in self._others)
+        """Bytes of keys and values, room ahead included, and of what layers without attention keep."""
+        kv, rest = sum(layer.nbytes() for layer in self._attention), 0
+        for layer in self._others:
+            if getattr(layer, "is_sliding", False):
+                kv += _nbytes(_kept(layer))
+            else:
+                rest += _nbytes(_kept(layer))
+        return kv, rest
 
     def _flatten(self, value: Any, tensors: dict[str, Any]) -> Any:
         torch = self._library.torch

@@ -49,6 +49,18 @@ def moe_folder(tiny_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def lfm3_folder(tiny_folder: Path) -> Path:
+    """Built as LFM3-1.7B is: convolutions over 7 tokens, a layer that sees the last 16, one that sees all of them."""
+    config = {
+        "architectures": ["Lfm3ForCausalLM"], "model_type": "lfm3", "vocab_size": 512, "hidden_size": 64,
+        "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "layer_types": ["conv", "sliding_attention", "full_attention", "conv"], "sliding_window": 16, "head_dim": 32,
+        "max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0, "dtype": "float32",
+    }  # fmt: skip
+    return random_folder(tiny_folder, tiny_folder.with_name("tiny-lfm3-hf"), config)
+
+
+@pytest.fixture(scope="session")
 def sliding_folder(tiny_folder: Path, llama_folder: Path) -> Path:
     """A mistral, whose layers see the last 16 tokens and forget the others."""
     config = json.loads((llama_folder / "config.json").read_text())

@@ -22,7 +22,7 @@ from edgelfm.models.entry import Sampling
 Open = Callable[..., TransformersSession]
 GREEDY = Sampling()
 HOT = Sampling(temperature=1.5, top_k=200)
-FOLDERS = ["tiny_folder", "llama_folder", "moe_folder", "sliding_folder"]
+FOLDERS = ["tiny_folder", "llama_folder", "moe_folder", "sliding_folder", "lfm3_folder"]
 #: Largest difference of a logit between a prompt computed in pieces with a cache and at once without. Logits of these
 #: networks are around 1 to 10; sums in another order differ in the last bits of f32.
 TOLERANCE = 1e-4
