@@ -26,6 +26,7 @@ from .repacking import copied_bytes, repacked_bytes
 from .settings import (
     BATCH,
     CONTEXTS,
+    KV_AS_COMPUTED,
     MICRO_BATCHES,
     Rung,
     context_decision,
@@ -323,10 +324,10 @@ def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate, flash: bool) -> D
 
 
 def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
+    if way.artifact.backend in KV_AS_COMPUTED:
+        return Decision(rung.kv_type, f"no choice here: keys and values take {way.numbers.bytes} bytes each")
     if way.situation.request.kv_type is not None:
         return Decision(rung.kv_type, "asked for", "measured")
-    if way.artifact.backend in OWN_ATTENTION:
-        return Decision(rung.kv_type, f"no choice here: keys and values take {way.numbers.bytes} bytes each")
     if rung.kv_type == "f16":
         network = way.sizes.architecture
         few = f": only {len(network.attention_layers)} of {network.layers} layers keep keys and values"

@@ -18,6 +18,7 @@ from .candidates import appraise
 from .plan import Candidate, Facts, Plan, Rejected, Request
 from .ranking import belongs, best_quantization, passed_over, preferred, rank, reason, thinks_unasked
 from .records import Record
+from .settings import KV_AS_COMPUTED
 from .situation import Situation, situation
 from .speed import comfortable, midpoint
 
@@ -56,7 +57,7 @@ def plan(
     turned_down: list[Rejected] = []
     for backend in backends:
         with_it = here.for_backend(backend)
-        usable, why_not = _usable(with_it, eligible, backend, drivable)
+        usable, why_not = _usable(with_it, eligible, backend, frozenset(drivable))
         if not usable:
             turned_down += why_not
             continue
@@ -107,7 +108,7 @@ def _backends(here: Situation) -> tuple[str, ...]:
 
 
 def _usable(
-    here: Situation, eligible: Sequence[ModelEntry], backend: str, drivable: Collection[str]
+    here: Situation, eligible: Sequence[ModelEntry], backend: str, drivable: frozenset[str]
 ) -> tuple[bool, list[Rejected]]:
     """Whether `backend` can be opened here, and if not, the best that it would have run."""
     if (adapter := here.request.adapter) is not None and not takes(backend, adapter):
@@ -121,6 +122,9 @@ def _usable(
             return False, [rejections.unopenable(here.host, best[0].id, backend, best[1].quantization, drivable)]
         asked_for = here.request.backend is not None and eligible
         return False, [rejections.unopenable(here.host, eligible[0].id, backend, "", drivable)] if asked_for else []
+    kv_type = here.request.kv_type
+    if best is not None and kv_type and kv_type != "f16" and backend in KV_AS_COMPUTED:
+        return False, [rejections.kv_as_computed(*best, kv_type, sorted(drivable - KV_AS_COMPUTED))]
     if rejections.installed(here.host, backend):
         return True, []
     tried = [_ways(here, entry, backend) for entry in eligible]

@@ -96,6 +96,16 @@ def unsupported_context(entry: ModelEntry, artifact: Artifact, asked: int, suppo
     return Rejected(entry.id, artifact.backend, artifact.quantization, reason, f"use context {supported}", 0, "context")
 
 
+def kv_as_computed(entry: ModelEntry, artifact: Artifact, asked: str, able: Iterable[str]) -> Rejected:
+    """Keys and values were asked for in fewer bits than the runtime computes with. `able` are runtimes that do it."""
+    reason = f"{artifact.backend} keeps keys and values as it computes them, not in {asked}"
+    fix = "leave kv_type out"
+    for backend in able:
+        if any(one.backend == backend for one in entry.artifacts):
+            fix += f", or use backend={backend!r}"
+    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, fix, 0, "unsupported")
+
+
 def no_disk(entry: ModelEntry, artifact: Artifact, download: int, free: int) -> Rejected:
     """The files would not fit on the disk."""
     reason = f"{format_bytes(download)} to download, {format_bytes(free)} free where models are kept"

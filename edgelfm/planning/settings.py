@@ -20,6 +20,8 @@ from .plan import Budget, KvType, Request
 
 CONTEXTS = (16384, 8192, 4096, 2048, 1024)
 MICRO_BATCHES = (512, 256, 128, 64)
+#: Runtimes that keep keys and values in the numbers they compute with, and cannot be told otherwise.
+KV_AS_COMPUTED = frozenset({"transformers", "onnx"})
 #: Context by memory to spend, at least that many bytes. Conversations rarely outgrow 8,192 tokens, and prompts beyond
 #: that take minutes to read on a small CPU; a longer one is had for the asking.
 CONTEXT_FOR = ((16 * GIB, 16384), (4 * GIB, 8192), (int(1.5 * GIB), 4096), (0, 2048))

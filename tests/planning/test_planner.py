@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from edgelfm.hardware.host import Host, Runtime
 from edgelfm.hardware.profiles import Match
 from edgelfm.models.entry import ModelEntry
 from edgelfm.planning.plan import Plan
 from edgelfm.units import GIB, MIB
 
+MakeHost = Callable[..., Host]
 MakeMatch = Callable[..., Match]
 Find = Callable[[str], ModelEntry]
 
@@ -191,6 +194,31 @@ class TestWhatIsFixed:
         assert made.chosen is None
         assert made.rejected[0].cause == "quantization"
         assert "Q4_0" in made.rejected[0].fix
+
+    @pytest.mark.parametrize("backend", ["transformers", "onnx"])
+    def test_keys_and_values_in_8_bits_are_refused_by_a_runtime_that_has_none(
+        self, backend: str, make_host: MakeHost, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        host = make_host(16 * GIB)
+        host = replace(host, runtimes=(*host.runtimes, Runtime(backend, backend, True, "5.24")))
+        both = {"host": host, "drivable": {"llama.cpp", backend}, "model": model("lfm2.5-1.2b-instruct")}
+        made = planned(**both, backend=backend, kv_type="q8_0")
+        assert made.chosen is None
+        (refused,) = made.rejected
+        assert refused.reason == f"{backend} keeps keys and values as it computes them, not in q8_0"
+        assert refused.fix == "leave kv_type out, or use backend='llama.cpp'"
+        assert planned(**both, kv_type="q8_0").chosen.settings.kv_type.asked
+        plain = planned(**both, backend=backend, kv_type="f16").chosen
+        assert plain is not None
+        assert plain.settings.kv_type.reason.startswith("no choice here")
+
+    def test_a_runtime_that_has_no_such_keys_and_values_is_not_worth_installing(
+        self, make_match: MakeMatch, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        match, drivable = make_match(backends=("onnx", "llama.cpp")), {"llama.cpp", "onnx"}
+        asked = planned(match=match, drivable=drivable, model=model("lfm2.5-350m"), kv_type="q4_0")
+        assert {one.cause for one in asked.rejected if one.backend == "onnx"} == {"unsupported"}
+        assert {one.backend for one in asked.candidates} == {"llama.cpp"}
 
     def test_threads_asked_for_are_kept(self, planned: Callable[..., Plan]) -> None:
         chosen = planned(threads=3).chosen

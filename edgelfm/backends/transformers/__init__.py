@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import RequestError
 from ...models.entry import Role
 from ..base import Progress, Session
 
@@ -15,19 +14,11 @@ if TYPE_CHECKING:
 
 
 def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Progress | None = None) -> Session:
-    """Load the folder of `files["weights"]` as `candidate.settings` say. See `backends.base.Backend`.
-
-    Raises `RequestError` besides for quantized keys and values, which this runtime does not keep.
-    """
+    """Load the folder of `files["weights"]` as `candidate.settings` say. See `backends.base.Backend`."""
     from .loading import load
     from .session import TransformersSession
 
     weights, settings = files["weights"], candidate.settings
-    if settings.kv_type.asked and settings.kv_type.value != "f16":
-        raise RequestError(
-            f"transformers keeps keys and values as it computes them, not in {settings.kv_type.value}",
-            hint='leave kv_type out, or choose backend "llama.cpp" or "mlx"',
-        )
     loaded = load(
         weights if weights.is_dir() else weights.parent,
         progress,

@@ -18,7 +18,7 @@ import edgelfm
 from edgelfm.backends.transformers import choice
 from edgelfm.backends.transformers.library import library, require_recent
 from edgelfm.backends.transformers.loading import load
-from edgelfm.errors import BackendError, BackendMissing, ModelFileError, RequestError
+from edgelfm.errors import BackendError, BackendMissing, ModelFileError, PlanningError, RequestError
 
 WEIGHTS = "model.safetensors"
 
@@ -258,8 +258,9 @@ class TestChoice:
 
 
 def test_quantized_keys_and_values_are_not_promised(tiny_folder: Path) -> None:
-    with pytest.raises(RequestError, match="not in q8_0"):
+    with pytest.raises(PlanningError, match="not in q8_0") as caught:
         edgelfm.load(tiny_folder, backend="transformers", kv_type="q8_0")
+    assert caught.value.hint == "leave kv_type out, or use backend='mlx'"
 
 
 @pytest.mark.parametrize("folder", ["tiny_folder", "llama_folder"])
