@@ -8,7 +8,7 @@ import sys
 import edgelfm
 
 url, key = [*sys.argv[1:], None, None][:2]
-with edgelfm.connect(url, key=key, first_token_seconds=600) as lfm:  # a server may still be loading
+with edgelfm.connect(url, key=key) as lfm:
     print(lfm)
     talk = lfm.conversation(system="You are a gardener. Answer in one sentence.")
     for question in ("What grows in a dry corner?", "And in the shade?"):

@@ -11,7 +11,7 @@
 # Then, from anywhere: python ask.py http://10.0.0.1:8000
 #
 # Every Liquid model so far fits on one machine, most on one GPU; several copies behind a balancer then answer more
-# people than one copy over several machines. Written from vLLM's documentation; not run here.
+# people than one copy over several machines. Run with two processes of one machine, on a CPU; not with GPUs.
 set -eu
 MODEL=${MODEL:-LiquidAI/LFM2.5-8B-A1B}
 : "${HEAD:?the address of the first machine}" "${NODES:?how many machines}" "${RANK:?which of them this is, from 0}"
@@ -19,6 +19,7 @@ MODEL=${MODEL:-LiquidAI/LFM2.5-8B-A1B}
 set -- vllm serve "$MODEL" \
     --tensor-parallel-size "${GPUS:-1}" --pipeline-parallel-size "$NODES" \
     --nnodes "$NODES" --node-rank "$RANK" --master-addr "$HEAD" \
-    --max-model-len "${CONTEXT:-32768}" --enable-auto-tool-choice --tool-call-parser lfm2
+    --max-model-len "${CONTEXT:-32768}" --enable-auto-tool-choice --tool-call-parser lfm2 \
+    --enable-prompt-tokens-details
 [ "$RANK" -eq 0 ] || set -- "$@" --headless
 exec "$@"

@@ -128,8 +128,12 @@ def _logprobs(given: Any, likeliest: int) -> Iterator[TokenLogprob]:
         yield TokenLogprob(*_one(token), tuple(_one(near) for near in top))
     tokens, values = mapping(given).get("tokens"), mapping(given).get("token_logprobs")
     if isinstance(tokens, list) and isinstance(values, list):
-        for piece, value in zip(tokens, values, strict=False):
-            yield TokenLogprob(*_one({"token": piece, "logprob": value}))
+        tops = mapping(given).get("top_logprobs")
+        for place, (piece, value) in enumerate(zip(tokens, values, strict=False)):
+            near = mapping(tops[place]) if isinstance(tops, list) and place < len(tops) else {}
+            pairs = [_one({"token": token, "logprob": one}) for token, one in near.items()]
+            best = sorted(pairs, key=lambda pair: -pair[2])[:likeliest]
+            yield TokenLogprob(*_one({"token": piece, "logprob": value}), tuple(best))
 
 
 def _one(token: Mapping[str, Any]) -> tuple[int, bytes, float]:

@@ -84,12 +84,12 @@ def _refusal(status: int, headers: Mapping[str, str], body: str, said: str, aske
     if status in (404, 405, 501):
         return RequestError(
             f"{who} at {place} does not give {asked.wanted} ({status}){quote}",
-            hint=_how_to(asked) or "check the address",
+            hint=_how_to(asked, status) or "check the address",
         )
     if status in (400, 422):
         return RequestError(
             f"{who} at {place} does not take this request ({status}){quote}",
-            hint=_how_to(asked) or "change what it names, or leave that out",
+            hint=_how_to(asked, status) or "change what it names, or leave that out",
         )
     if status in (301, 302, 303, 307, 308):
         target = headers.get("location", "elsewhere")
@@ -102,7 +102,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: str, said: str, aske
     return ServerError(f"{who} at {place} failed ({status}){quote}", hint="its own log says more")
 
 
-def _how_to(asked: Asked) -> str:
+def _how_to(asked: Asked, status: int) -> str:
     """How this program is made to give what was wanted, where that is known."""
     kind = asked.server.kind
     if asked.wanted == "embeddings":
@@ -118,6 +118,8 @@ def _how_to(asked: Asked) -> str:
             "ollama": "take a model whose template knows tools; ollama show MODEL says so",
         }
         return ways.get(kind, "leave tools= out")
+    if asked.server.kind == "vllm" and status == 404:
+        return "it was started to embed; to chat, serve a model without --runner pooling"
     return ""
 
 
@@ -130,7 +132,11 @@ def too_long(body: str, asked: Asked) -> ContextExceeded:
         numbers = sorted({int(one) for one in _NUMBERS.findall(str(inner.get("message", body)))} - {0, 400})
         context = next((one for one in numbers if one == asked.context), numbers[0] if numbers else asked.context)
         prompt = next((one for one in reversed(numbers) if one > context), 0)
-    lengths = f"the prompt has {prompt} tokens and the context" if prompt else "the prompt is too long: the context"
+    # vLLM stops counting one token beyond what fits.
+    counted = "at least " if re.search(rf"at least {prompt}\b", body) else ""
+    lengths = (
+        f"the prompt has {counted}{prompt} tokens and the context" if prompt else "the prompt is too long: the context"
+    )
     longer = {
         "llama.cpp": "start the server with --ctx-size", "vllm": "start the server with --max-model-len",
         "ollama": "set num_ctx, or OLLAMA_CONTEXT_LENGTH",
@@ -194,7 +200,7 @@ def from_exception(failure: BaseException, asked: Asked, packages: Sequence[str]
 def _start(asked: Asked, place: Address) -> str:
     if asked.server.kind == "ollama" or place.port == 11434:
         return "ollama serve"
-    return "start the server, or check the address"
+    return "start the server, or check the address; one that is loading its model may not answer yet"
 
 
 def quoted(body: str) -> str:

@@ -66,12 +66,21 @@ TOO_LONG = {
         "type": "invalid_request_error",
     }
 }
+COUNTED = {  # vLLM's
+    "error": {
+        "message": "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 "
+        "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input "
+        "prompt. (parameter=input_tokens, value=2049)",
+        "type": "BadRequestError", "param": "input_tokens", "code": 400,
+    }
+}  # fmt: skip
 CASES: dict[str, tuple[Play, type[EdgelfmError], str]] = {
     "no key": (says(401, {"error": {"message": "Invalid API key"}}), ServerRefused, r"wants a key.*Invalid API key"),
     "forbidden": (says(403, {"error": "not for you"}), ServerRefused, r"refuses this key.*not for you"),
     "unknown model": (says(404, {"error": {"message": "model 'tiny' not found"}}), UnknownModel, r"it has tiny"),
     "no such place": (says(404, "<html><h1>Not Found</h1></html>"), RequestError, r"does not give a reply.*Not Found"),
     "too long": (says(400, TOO_LONG), ContextExceeded, r"3001 tokens.*holds 2048"),
+    "counted no further": (says(400, COUNTED), ContextExceeded, r"has at least 2049 tokens.*holds 2048"),
     "not taken": (says(400, {"error": {"message": "stop is too long"}}), RequestError, r"stop is too long"),
     "out of order": (says(500, "<b>Internal</b> trouble"), ServerError, r"failed \(500\): Internal trouble"),
     "not JSON": (says(418, "I am a teapot"), ServerError, r"418.*teapot"),

@@ -177,6 +177,13 @@ class TestReplies:
         assert reply == f"😀!{text}"
         reply.encode()
 
+    def test_plain_completions_tell_the_likeliest_in_a_form_of_their_own(self, served: Served) -> None:
+        told = {"tokens": ["a", "b"], "token_logprobs": [-0.1, -2.0], "top_logprobs": [{"a": -0.1, "x": -3.0}, None]}
+        lfm, _ = served(streams({"choices": [{"text": "ab", "finish_reason": "stop", "logprobs": told}]}))
+        first, second = lfm.complete("A", logprobs=1).logprobs
+        assert (first.piece, first.logprob, first.top) == (b"a", -0.1, ((-1, b"a", -0.1),))
+        assert (second.piece, second.top) == (b"b", ())
+
     def test_length_is_told_from_stop(self, served: Served) -> None:
         lfm, _ = served(replies("a", finish="length"))
         assert lfm.chat("Hello").finish_reason == "length"
