@@ -90,7 +90,8 @@ def _transformers(machine: Machine, cpu: Cpu) -> Runtime:
     if torch is None:
         return Runtime("transformers", "transformers", True, version, (), f"torch is not installed: {install}", install)
     build = torch_build(machine, cpu.model)
-    flags = (f"torch {torch}", *build.flags)
+    makers = (package for package in ("bitsandbytes", "torchao") if machine.package(package) is not None)
+    flags = (f"torch {torch}", *build.flags, *makers)
     return Runtime("transformers", "transformers", True, version, flags, build.problem, install)
 
 

@@ -6,6 +6,7 @@ from ..decision import Decision
 from ..hardware.host import Host
 from .acceleration import Acceleration
 from .loading import Torch
+from .on_the_fly import BITS
 
 #: torch's word for what drives a vendor's GPU.
 _DEVICES = {"CUDA": "cuda", "HIP": "cuda", "XPU": "xpu", "MPS": "mps"}
@@ -35,6 +36,8 @@ def dtype(backend: str, host: Host, quantization: str, *, offloaded: bool) -> De
     """In which numbers PyTorch holds the weights. Never fewer bits than stored; more where there is no arithmetic."""
     if backend != "transformers":
         return None
+    if quantization in BITS:
+        return Decision("bf16", f"what is not made {quantization}")
     stored = _STORED.get(quantization, "bf16")
     if stored == "f32" or offloaded:
         return Decision(stored, "as the weights are stored")

@@ -11,10 +11,11 @@ from dataclasses import replace
 from ..hardware.host import Host
 from ..hardware.profiles import Match
 from ..models.entry import Artifact, ModelEntry
-from . import rejections
+from . import openings, rejections
 from .adapting import takes
 from .advice import advice
 from .candidates import appraise
+from .on_the_fly import BITS, maker
 from .plan import Candidate, Facts, Plan, Rejected, Request
 from .ranking import belongs, best_quantization, passed_over, preferred, rank, reason, thinks_unasked
 from .records import Record
@@ -153,7 +154,7 @@ def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candid
     found: list[Candidate] = []
     failed: list[Rejected] = []
     for artifact in artifacts:
-        result = appraise(here, entry, artifact)
+        result = _without_maker(here, entry, artifact) or appraise(here, entry, artifact)
         if isinstance(result, Rejected):
             failed.append(result)
             continue
@@ -165,6 +166,19 @@ def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candid
     if found:
         return [best_quantization(found)], []
     return [], [min(failed, key=rejections.closeness)]
+
+
+def _without_maker(here: Situation, entry: ModelEntry, artifact: Artifact) -> Rejected | None:
+    """Why weights of so few bits cannot be made here, if that is what they are and if it is so."""
+    if artifact.backend != "transformers" or artifact.quantization not in BITS:
+        return None
+    accelerator = here.accelerator
+    device = openings.device("transformers", accelerator, offloaded=accelerator.gpu is not None)
+    runtime = here.host.runtime("transformers")
+    where = device.value if device is not None else "cpu"
+    if runtime is None or maker(artifact.quantization, where, runtime.build) is not None:
+        return None
+    return rejections.no_maker(entry, artifact.backend, artifact.quantization, where)
 
 
 def _with_smaller_model(here: Situation, turned_down: list[Rejected], drivable: Collection[str]) -> list[Rejected]:

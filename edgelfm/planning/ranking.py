@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..models.entry import Artifact, ModelEntry
+from .on_the_fly import derived
 from .plan import Candidate, Request
 from .speed import COMFORTABLE, comfortable, midpoint
 
@@ -49,7 +50,9 @@ def preferred(entry: ModelEntry, backend: str, quantizations: Sequence[str], req
     """
     published = [one for one in entry.artifacts if one.backend == backend]
     if request.quantization is not None:
-        return tuple(one for one in published if one.quantization.lower() == request.quantization.lower())
+        named = request.quantization.lower()
+        made = derived(published, named) if backend == "transformers" else ()
+        return made or tuple(one for one in published if one.quantization.lower() == named)
     wanted = list(dict.fromkeys(word for name in quantizations for word in (name, *SAME_BITS.get(name, ()))))
     liked = sorted(
         (one for one in published if one.quantization in wanted), key=lambda one: wanted.index(one.quantization)

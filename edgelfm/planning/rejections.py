@@ -11,6 +11,7 @@ from ..models.entry import Artifact, ModelEntry
 from ..models.lora import Lora
 from ..units import GIB, MIB, format_bytes, round_up
 from .adapting import FORMS, takes
+from .on_the_fly import makers
 from .plan import Budget, Candidate, Plan, Rejected, Request
 
 #: Extra of the edgelfm package that installs each backend.
@@ -73,6 +74,18 @@ def no_adapter(entry: ModelEntry, backend: str, lora: Lora) -> Rejected:
     if backend == "onnx" and lora.form != "gguf":
         fix += f"; or merge it: edgelfm convert <folder of its base model> --adapter {lora.path} --to onnx"
     return Rejected(entry.id, backend, "", reason, fix, 0, "unsupported")
+
+
+def no_maker(entry: ModelEntry, backend: str, quantization: str, device: str) -> Rejected:
+    """Nothing here makes weights of so few bits."""
+    able = makers(quantization, device)
+    if not able:
+        reason = f"nothing makes {quantization} on {device}"
+        return Rejected(entry.id, backend, quantization, reason, "choose quantization bf16", 0, "quantization")
+    reason = f"{quantization} is made by {' or '.join(able)}, and neither is installed"
+    if len(able) == 1:
+        reason = f"{quantization} is made by {able[0]}, which is not installed"
+    return Rejected(entry.id, backend, quantization, reason, f"pip install {able[0]}", 0, "backend")
 
 
 def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, architecture: str) -> Rejected:

@@ -16,6 +16,7 @@ from ..models.contents import is_pattern
 from ..models.entry import Artifact, ModelEntry
 from ..models.ggml import Tensor
 from ..models.tensors import active_parameters, parameters, read_bytes, tensors_of
+from . import on_the_fly
 
 #: Bits per weight with scales: MLX keeps a 16-bit scale and bias per 64 weights, GGUF a 16-bit scale per 32. Mixed
 #: formats are taken at the width that a small model, with its large embedding in 6 bits, comes out at.
@@ -75,6 +76,10 @@ def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) 
         grade = "estimated"
         note = note or ("size of the files" if published is not None else "bits per weight times parameters")
     download = (published if published is not None else weights) + companions if main is not None else 0
+    if artifact.backend == "transformers" and artifact.quantization in on_the_fly.BITS:
+        count = entry.parameters or parameters(architecture)
+        weights = on_the_fly.made_bytes(count, architecture, artifact.quantization)
+        read, note = round(weights * _active_share(entry)), "made while it is loaded; embeddings stay in 16 bits"
     return Sizes(architecture, tensors, weights, read, companions, bounded, download, grade, note)
 
 

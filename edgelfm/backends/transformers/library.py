@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import threading
@@ -26,6 +27,7 @@ _HINT = "pip install 'edgelfm[transformers]'"
 _OLDEST = (5, 15)
 #: Told how many of how many pieces are done. What it raises ends the work.
 Step = Callable[[int, int], None]
+_TALKERS = ("torch", "torch.utils._pytree", "torchao", "bitsandbytes")
 _SETTINGS = threading.RLock()  # one at a time changes them
 
 
@@ -83,7 +85,7 @@ def quiet(lib: Library, step: Step | None = None) -> Iterator[None]:
         return _Counted(given[0] if given else named.get("iterable", ()), step)
 
     log = lib.logging
-    with _SETTINGS, warnings.catch_warnings():
+    with _SETTINGS, warnings.catch_warnings(), _hushed():
         warnings.simplefilter("ignore")
         before, hook = log.get_verbosity(), log.set_tqdm_hook(count)
         log.set_verbosity(log.CRITICAL)
@@ -92,6 +94,20 @@ def quiet(lib: Library, step: Step | None = None) -> Iterator[None]:
         finally:
             log.set_verbosity(before)
             log.set_tqdm_hook(hook)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Let the loggers of torch and its relatives say nothing: torchao tells of GPUs that this machine has not."""
+    loggers = [logging.getLogger(name) for name in _TALKERS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 class _Counted:

@@ -41,8 +41,16 @@ class Loaded:
     @property
     def weight_bytes(self) -> int:
         """Bytes of all weights, those that two layers share once."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
+        tensors = [part for one in (*self.model.parameters(), *self.model.buffers()) for part in _stored(one)]
         return int(sum({one.data_ptr(): one.nbytes for one in tensors}.values()))
+
+
+def _stored(tensor: Any) -> list[Any]:
+    """The tensors that hold it: of one that torchao made smaller, the small numbers and their scales."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [part for name in names for part in _stored(getattr(tensor, name))]
 
 
 def load(
@@ -56,7 +64,7 @@ def load(
 ) -> Loaded:
     """Load `folder`, which holds a config.json, weights and a tokenizer.json.
 
-    `device` and `dtype` as in a plan; None chooses. `quantization` "int8" and "int4" quantize on the way to a GPU, any
+    `device` and `dtype` as in a plan; None chooses. `quantization` "int8" and "int4" quantize on the way, any
     other name says how the weights are stored. `adapter` is the folder of a LoRA that runs beside them.
 
     Raises `BackendMissing`, `ModelFileError` for what is missing or broken, `BackendError` if torch gives up.
@@ -77,7 +85,8 @@ def load(
         options["device_map"] = {"": where.value}
     quantization = quantization if quantization in ON_THE_FLY else ""
     if quantization:
-        options["quantization_config"] = on_the_fly(quantization, where.value)
+        with quiet(lib):
+            options["quantization_config"] = on_the_fly(quantization, where.value)
     model = _weights(lib, folder, config, network, options, progress)
     beside = attach(lib, model, adapter) if adapter is not None else None
     _rehearse(lib, model)

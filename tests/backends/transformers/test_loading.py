@@ -235,7 +235,7 @@ class TestChoice:
         assert loaded.device.asked
         assert str(loaded.model.dtype) == "torch.bfloat16"
 
-    @pytest.mark.parametrize("given", [{"dtype": "int3"}, {"device": "abacus"}, {"quantization": "int8"}])
+    @pytest.mark.parametrize("given", [{"dtype": "int3"}, {"device": "abacus"}])
     def test_what_cannot_be_had_is_refused(self, given: dict[str, str], tiny_folder: Path) -> None:
         with pytest.raises(RequestError) as caught:
             load(tiny_folder, **{"device": "cpu", **given})
@@ -247,14 +247,6 @@ class TestChoice:
         monkeypatch.setattr(library().torch.cuda, "is_available", lambda: False)
         with pytest.raises(BackendError, match="finds no cuda device"):
             load(tiny_folder, device="cuda")
-
-    def test_eight_bits_without_a_library_for_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from edgelfm.backends.transformers import quantization
-
-        monkeypatch.setattr(quantization, "find_spec", lambda name: None)
-        with pytest.raises(BackendMissing) as caught:
-            quantization.on_the_fly("int4", "cuda")
-        assert caught.value.hint == "pip install bitsandbytes"
 
 
 def test_quantized_keys_and_values_are_not_promised(tiny_folder: Path) -> None:
