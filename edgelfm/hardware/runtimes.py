@@ -11,6 +11,7 @@ from .builds import llama_build, onnx_build, torch_build
 from .host import Cpu, Gpu, Runtime, System
 from .machine import Machine
 from .system import system_of
+from .torch_bf16 import in_words, known_ratio
 
 # The same importable package, onnxruntime, is published under several names, one for each set of providers.
 _ONNX_PACKAGES = (
@@ -91,7 +92,9 @@ def _transformers(machine: Machine, cpu: Cpu) -> Runtime:
         return Runtime("transformers", "transformers", True, version, (), f"torch is not installed: {install}", install)
     build = torch_build(machine, cpu.model)
     makers = (package for package in ("bitsandbytes", "torchao") if machine.package(package) is not None)
-    flags = (f"torch {torch}", *build.flags, *makers)
+    ratio = known_ratio(machine, cpu.model)
+    measured = (in_words(ratio),) if ratio is not None else ()
+    flags = (f"torch {torch}", *build.flags, *makers, *measured)
     return Runtime("transformers", "transformers", True, version, flags, build.problem, install)
 
 

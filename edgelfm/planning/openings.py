@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..decision import Decision
 from ..hardware.host import Host
+from ..hardware.torch_bf16 import ratio_in
 from .acceleration import Acceleration
 from .loading import Torch
 from .on_the_fly import BITS
@@ -46,7 +47,18 @@ def dtype(backend: str, host: Host, quantization: str, *, offloaded: bool) -> De
     native = next((name for name in _NATIVE_BF16 if name in host.cpu.features), None)
     if native is not None:
         return Decision("bf16", f"as the weights are stored, and this CPU has {native}")
-    return Decision("f32", "this CPU has no arithmetic for bf16")
+    runtime = host.runtime("transformers")
+    ratio = ratio_in(runtime.build) if runtime is not None else None
+    if ratio is None:
+        return Decision("f32", "this CPU has no arithmetic for bf16; loading measures what that costs", "unknown")
+    return measured_dtype(ratio)
+
+
+def measured_dtype(ratio: float) -> Decision[str]:
+    """What the time of a turn in bf16, as a share of that in f32, speaks for."""
+    if ratio <= 1:
+        return Decision("bf16", f"as the weights are stored; a turn took {ratio:.2f} of its time in f32", "measured")
+    return Decision("f32", f"a turn in bf16 took {ratio:.1f} times as long", "measured")
 
 
 def widening(chosen: Decision[str] | None, quantization: str) -> int:

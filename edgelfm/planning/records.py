@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Literal
 
 from ..hardware.host import Host
+from ..hardware.torch_bf16 import ratio_in
 from ..models.architecture import Architecture
 from ..units import GIB
 from .plan import KvType
@@ -120,7 +121,8 @@ def build(host: Host, backend: str) -> str:
     runtime = host.runtime(backend)
     if runtime is None:
         return ""
-    return f"{runtime.version}-{_digest(runtime.build)}" if runtime.build else runtime.version
+    made = tuple(word for word in runtime.build if ratio_in((word,)) is None)  # without what was measured of it since
+    return f"{runtime.version}-{_digest(made)}" if made else runtime.version
 
 
 @lru_cache(maxsize=256)

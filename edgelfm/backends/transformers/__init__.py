@@ -23,7 +23,8 @@ def open_session(candidate: Candidate, files: Mapping[Role, Path], progress: Pro
         weights if weights.is_dir() else weights.parent,
         progress,
         device=settings.device.value if settings.device else None,
-        dtype=settings.dtype.value if settings.dtype else None,
+        # What nobody knew as it was planned is decided as it is loaded. It only ever takes less memory then.
+        dtype=settings.dtype.value if settings.dtype and settings.dtype.grade != "unknown" else None,
         quantization=candidate.quantization,
         adapter=files.get("adapter"),
     )

@@ -10,6 +10,8 @@ from types import ModuleType
 
 from ...decision import ASKED, Decision
 from ...errors import BackendError, RequestError
+from ...planning.openings import measured_dtype
+from .numbers import bf16_ratio
 
 #: Our names, as in a plan, and torch's.
 DTYPES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}
@@ -53,7 +55,7 @@ def choose_dtype(torch: ModuleType, device: str, stored: str, asked: str | None)
         return Decision("f32", "CPUs compute f16 slowly")
     if feature := native_bf16():
         return Decision("bf16", f"as the weights are stored, and this CPU has {feature}")
-    return Decision("f32", "this CPU has no arithmetic for bf16")
+    return measured_dtype(bf16_ratio(torch))
 
 
 def native_bf16() -> str:

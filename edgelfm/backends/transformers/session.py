@@ -40,6 +40,7 @@ class TransformersSession(FolderSession):
         self.context: int = settings.context.value
         self.vocabulary = loaded.vocabulary
         self.device, self.dtype = loaded.device, loaded.dtype
+        self._planned_dtype = settings.dtype
         self._torch = loaded.library.torch
         self._loaded: Loaded | None = loaded
         self._words: int = loaded.model.get_input_embeddings().weight.shape[0]
@@ -56,6 +57,14 @@ class TransformersSession(FolderSession):
         self._weight_bytes = loaded.weight_bytes
         self._beside = loaded.beside
         self._compute_bytes = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What somebody who loaded this model should know, in sentences."""
+        planned = self._planned_dtype
+        if planned is None or planned.value == self.dtype.value:
+            return ()
+        return (f"weights are held in {self.dtype.value} and not in {planned.value}: {self.dtype.reason}",)
 
     def memory(self) -> Memory:
         """Bytes held now: the caches grow with the conversation, with room ahead.

@@ -9,16 +9,21 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import edgelfm
-from edgelfm.backends.transformers import choice
+from edgelfm.backends.transformers import choice, numbers
 from edgelfm.backends.transformers.library import library, require_recent
 from edgelfm.backends.transformers.loading import load
+from edgelfm.backends.transformers.session import TransformersSession
+from edgelfm.decision import Decision
 from edgelfm.errors import BackendError, BackendMissing, ModelFileError, PlanningError, RequestError
+from tests.backends.conftest import settings
+from tests.tiny_folder import write_tiny_lfm2_folder
 
 WEIGHTS = "model.safetensors"
 
@@ -218,7 +223,6 @@ class TestChoice:
         ("stored", "native", "expected"),
         [
             ("bfloat16", "avx512_bf16", "bf16"),
-            ("bfloat16", "", "f32"),
             ("float16", "avx512_bf16", "f32"),
             ("float32", "avx512_bf16", "f32"),
         ],
@@ -228,6 +232,38 @@ class TestChoice:
         decision = choice.choose_dtype(library().torch, "cpu", stored, None)
         assert decision.value == expected
         assert decision.reason
+
+    @pytest.mark.parametrize(("ratio", "expected"), [(0.6, "bf16"), (4.0, "f32")])
+    def test_a_cpu_without_arithmetic_for_bf16_is_measured_once(
+        self, ratio: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("EDGELFM_CACHE", str(tmp_path))
+        monkeypatch.setattr(choice, "native_bf16", lambda: "")
+        measured = iter([[ratio, 1.0]])  # seconds of a turn in bf16 and in f32; nothing the second time
+        monkeypatch.setattr(numbers, "_turns", lambda torch, dtypes: next(measured))
+        for _ in range(2):
+            decision = choice.choose_dtype(library().torch, "cpu", "bfloat16", None)
+            assert (decision.value, decision.grade) == (expected, "measured")
+            assert f"{ratio}" in decision.reason
+
+    def test_measuring_it_computes(self) -> None:
+        torch = library().torch
+        half, whole = numbers._turns(torch, (torch.bfloat16, torch.float32))
+        assert 0.01 < half / whole < 100
+
+    def test_what_was_measured_as_it_was_loaded_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EDGELFM_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(choice, "native_bf16", lambda: "")
+        monkeypatch.setattr(choice, "bf16_ratio", lambda torch: 0.5)
+        folder = write_tiny_lfm2_folder(tmp_path / "half", dtype="float16")
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+        unknown = Decision("f32", "nobody has measured it", "unknown")
+        planned = replace(settings(), dtype=unknown)
+        session = TransformersSession(load(folder, device="cpu"), planned)
+        assert session.remarks == (
+            "weights are held in bf16 and not in f32: as the weights are stored; a turn took 0.50 of its time in f32",
+        )
 
     def test_what_was_asked_for_is_taken(self, tiny_folder: Path) -> None:
         loaded = load(tiny_folder, device="cpu", dtype="bf16")
