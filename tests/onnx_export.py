@@ -1,7 +1,9 @@
 """Writes the folder of a tiny LFM2 as an ONNX graph in the layout of the LiquidAI/*-ONNX repositories.
 
 The names, shapes and operators are those of the published graphs (github.com/Liquid4All/onnx-export). `attention` says
-how the layers attend: "fused" as in them, by GroupQueryAttention, or "plain", by Concat, MatMul and Softmax.
+how the layers attend: "fused" as in them, by GroupQueryAttention, or "plain", by Concat, MatMul and Softmax. With
+`bits` 8, weights are stored as in `model_q8.onnx` there: in blocks of 32 with a scale and a zero point each, and one
+table for the embedding and the logits. `quantize_dynamically` makes of a graph what transformers.js calls q8.
 """
 
 from __future__ import annotations
@@ -17,18 +19,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _ENDLESS = np.array([np.iinfo(np.int64).max])
+_BLOCK = 32  # weights that share a scale
+_MICROSOFT = "com.microsoft"
 
 
 def write_published_onnx(
     source: Path, folder: Path, *, attention: str = "fused", dtype: str = "float32", name: str = "model.onnx",
-    logits_to_keep: bool = False,
+    logits_to_keep: bool = False, bits: int | None = None,
 ) -> Path:  # fmt: skip
     """Write `folder` from `source`, a folder of safetensors, and return the graph's path."""
     (folder / "onnx").mkdir(parents=True, exist_ok=True)
     for beside in _BESIDE:
         shutil.copyfile(source / beside, folder / beside)
     config = json.loads((source / "config.json").read_text())
-    built = _Builder(config, _read(source / "model.safetensors"), dtype, attention == "fused")
+    built = _Builder(config, _read(source / "model.safetensors"), dtype, attention == "fused", bits)
     model = built.model(logits_to_keep)
     path = folder / "onnx" / name
     onnx.save(
@@ -54,6 +58,16 @@ def rename(source: Path, target: Path, names: dict[str, str]) -> Path:
     return target
 
 
+def quantize_dynamically(source: Path, target: Path) -> Path:
+    """Write the graph at `source` with weights in 8 bits, one scale each; what they multiply is rounded as it runs."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Whole numbers without a sign, as the scripts of transformers.js take wherever a graph convolves.
+    known = {"DefaultTensorType": TensorProto.FLOAT}  # the onnx package cannot tell it behind Microsoft's operators
+    quantize_dynamic(source, target, weight_type=QuantType.QUInt8, extra_options=known)
+    return target
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
@@ -69,8 +83,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 class _Builder:
     """A graph, written in the order in which data flows."""
 
-    def __init__(self, config: dict[str, Any], weights: dict[str, np.ndarray], dtype: str, fused: bool) -> None:
-        self.config, self.weights, self.dtype, self.fused = config, weights, dtype, fused
+    def __init__(
+        self, config: dict[str, Any], weights: dict[str, np.ndarray], dtype: str, fused: bool, bits: int | None
+    ) -> None:
+        self.config, self.weights, self.dtype, self.fused, self.bits = config, weights, dtype, fused, bits
         self.type = TensorProto.FLOAT16 if dtype == "float16" else TensorProto.FLOAT
         self.hidden, self.heads, self.kv_heads = (
             config[key] for key in ("hidden_size", "num_attention_heads", "num_key_value_heads")
@@ -87,8 +103,7 @@ class _Builder:
         if not self.fused:
             self.take("position_ids", TensorProto.INT64, ["batch_size", "sequence_length"])
         self.prepare()
-        table = self.weight("model.embed_tokens.weight")
-        flow = self.node("Gather", table, "input_ids")
+        flow = self.embed("model.embed_tokens.weight")
         for layer in range(self.config["num_hidden_layers"]):
             flow = self.layer(f"model.layers.{layer}.", layer, flow)
         flow = self.norm(flow, "model.embedding_norm.weight")
@@ -96,12 +111,10 @@ class _Builder:
             self.take("num_logits_to_keep", TensorProto.INT64, [])
             begin = self.node("Unsqueeze", self.node("Neg", "num_logits_to_keep"), self.numbers([0]))
             flow = self.node("Slice", flow, begin, self.numbers(_ENDLESS), self.numbers([1]))
-        head = self.stored_as("lm_head", self.weights["model.embed_tokens.weight"].T)
-        self.give(
-            "logits", self.node("MatMul", flow, head), ["batch_size", "sequence_length", self.config["vocab_size"]]
-        )
+        logits = self.linear(flow, "model.embed_tokens.weight", "lm_head")
+        self.give("logits", logits, ["batch_size", "sequence_length", self.config["vocab_size"]])
         graph = helper.make_graph(self.nodes, "lfm2", self.inputs, self.outputs, list(self.stored.values()))
-        imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+        imports = [helper.make_opsetid("", 21), helper.make_opsetid(_MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
     def prepare(self) -> None:
@@ -168,7 +181,7 @@ class _Builder:
             mixed = f"{name}mixed"
             self.nodes.append(
                 helper.make_node(
-                    "GroupQueryAttention", inputs, [mixed, *present], domain="com.microsoft", num_heads=self.heads,
+                    "GroupQueryAttention", inputs, [mixed, *present], domain=_MICROSOFT, num_heads=self.heads,
                     kv_num_heads=self.kv_heads, do_rotary=1,
                 )
             )  # fmt: skip
@@ -206,8 +219,36 @@ class _Builder:
         weight = self.weight(name)
         return self.node("SimplifiedLayerNormalization", flow, weight, axis=-1, epsilon=self.config["norm_eps"])
 
-    def linear(self, flow: str, name: str) -> str:
-        return self.node("MatMul", flow, self.stored_as(name, self.weights[name].T))
+    def embed(self, name: str) -> str:
+        if not self.bits:
+            return self.node("Gather", self.weight(name), "input_ids")
+        blocks, scales, zeros = self.in_blocks(name)
+        rows = self.node("Reshape", blocks, self.numbers(self.weights[name].shape))
+        return self.node(
+            "GatherBlockQuantized", rows, "input_ids", scales, zeros, domain=_MICROSOFT, bits=self.bits,
+            block_size=_BLOCK, gather_axis=0, quantize_axis=1,
+        )  # fmt: skip
+
+    def linear(self, flow: str, name: str, stored: str = "") -> str:
+        if not self.bits:
+            return self.node("MatMul", flow, self.stored_as(stored or name, self.weights[name].T))
+        wide, narrow = self.weights[name].shape
+        return self.node(
+            "MatMulNBits", flow, *self.in_blocks(name), domain=_MICROSOFT, K=narrow, N=wide, bits=self.bits,
+            block_size=_BLOCK, accuracy_level=4,
+        )  # fmt: skip
+
+    def in_blocks(self, name: str) -> tuple[str, str, str]:
+        """A weight in whole numbers from 0 to 255, with a scale and the number that stands for 0 of each block."""
+        wide, narrow = self.weights[name].shape
+        blocks = self.weights[name].reshape(wide, narrow // _BLOCK, _BLOCK)
+        least, most = (getattr(blocks, bound)(axis=2, keepdims=True) for bound in ("min", "max"))
+        scales = np.maximum((most - least) / 255, 1e-10)
+        zeros = np.clip(np.round(-least / scales), 0, 255)
+        values = np.clip(np.round(blocks / scales + zeros), 0, 255).astype(np.uint8)
+        for end, array in (("quant", values), ("zp", zeros[..., 0].astype(np.uint8))):
+            self.stored[f"{name}_{end}"] = numpy_helper.from_array(array, f"{name}_{end}")
+        return f"{name}_quant", self.stored_as(f"{name}_scales", scales[..., 0]), f"{name}_zp"
 
     def weight(self, name: str) -> str:
         return self.stored_as(name, self.weights[name])

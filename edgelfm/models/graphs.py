@@ -1,6 +1,7 @@
 """Entries for ONNX graphs on this disk: the layout of published repositories, and folders of onnxruntime-genai.
 
-Only names, sizes and JSON are read here. Whether a graph is sound is found out when it is opened.
+A published repository may be a folder of onnxruntime-genai as well, with its graphs in `onnx/`; then config.json beside
+them says more. Only names, sizes and JSON are read here. Whether a graph is sound is found out when it is opened.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _BY_BITS = ((24, "fp32"), (13.5, "fp16"), (10, "q8"), (0, "q4"))
 def graphs_in(folder: Path) -> list[Path]:
     """The graphs of language models in a folder, or in its folder `onnx`."""
     inside = folder / "onnx" if (folder / "onnx").is_dir() else folder
-    if (folder / GENAI).is_file():
+    if (folder / GENAI).is_file() and inside == folder:
         return sorted(folder.glob("*.onnx"))[:1]
     return [path for path in sorted(inside.glob("*.onnx")) if _MAIN.fullmatch(path.name)]
 
@@ -46,7 +47,8 @@ def entry_of_graphs(graphs: list[Path], catalog: Catalog) -> ModelEntry:
 def quantization_of(graph: Path) -> str:
     """By the name of the file: `model_q4.onnx` is q4, `model.onnx` fp32."""
     match = _MAIN.fullmatch(graph.name)
-    return (match["quantization"] if match else None) or "fp32"
+    named = (match["quantization"] if match else None) or "fp32"
+    return "q8" if named == "quantized" else named  # as transformers.js calls it
 
 
 def _of_genai(graph: Path, catalog: Catalog) -> ModelEntry:

@@ -76,6 +76,16 @@ def test_a_folder_of_onnxruntime_genai(tmp_path: Path, catalog: Catalog) -> None
     assert sum(file.bytes or 0 for file in artifact.files) == 177_000_100
 
 
+def test_a_published_repository_may_be_a_genai_folder_too(published: Path, catalog: Catalog) -> None:
+    (published / "genai_config.json").write_text('{"model": {"decoder": {"filename": "onnx/model_q4.onnx"}}}')
+    assert {one.quantization for one in entry_at(published, catalog).artifacts} == {"fp32", "q4", "q8"}
+
+
+def test_the_names_of_transformers_js_are_understood(published: Path, catalog: Catalog) -> None:
+    (published / "onnx" / "model_q8.onnx").rename(published / "onnx" / "model_quantized.onnx")
+    assert {one.quantization for one in entry_at(published, catalog).artifacts} == {"fp32", "q4", "q8"}
+
+
 @pytest.mark.parametrize("config", [b"", b"[]", b"{}", b'{"model": {"type": "lfm2"}}', b'{"model": 3}'])
 def test_a_genai_folder_that_says_nothing(tmp_path: Path, catalog: Catalog, config: bytes) -> None:
     (tmp_path / "genai_config.json").write_bytes(config)

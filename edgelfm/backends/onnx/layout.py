@@ -1,6 +1,7 @@
 """Where in a folder the graph, its tokenizer and its names are: the published layout, or that of onnxruntime-genai.
 
-Reads JSON and names of files only.
+Liquid AI's exporter writes both at once since it builds on onnxruntime-genai: genai_config.json at the top of the
+repository, which names one of the graphs in `onnx/`. Reads JSON and names of files only.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from ..safetensors import read_json
 _GENAI = "genai_config.json"
 #: Parts of a genai folder that only its own pipelines can put together.
 _PARTS = ("encoder", "vision", "speech", "embedding", "encoder_decoder_init")
-#: File names of the published layout by the catalogue's word for the quantization.
-_SUFFIXES = {"q4": "_q4", "q4f16": "_q4f16", "q8": "_q8", "fp16": "_fp16", "f16": "_fp16", "fp32": "", "f32": ""}
+#: Ends of file names in the published layout by the catalogue's word for the quantization, the likeliest first. 8 bits
+#: are `_q8` to Liquid AI and `_quantized` to transformers.js, whose names onnx-community has.
+_SUFFIXES = {"q8": ("_q8", "_quantized"), "f16": ("_fp16",), "fp32": ("",), "f32": ("",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +55,30 @@ def find_layout(weights: Path, quantization: str = "") -> Layout:
     Raises `ModelFileError` naming what is missing.
     """
     if weights.is_dir():
-        if (weights / _GENAI).is_file():
+        several = (weights / "onnx").is_dir() and quantization
+        if (weights / _GENAI).is_file() and not several:
             return _genai(weights, None)
         weights = _choose(weights, quantization)
-    if (weights.parent / _GENAI).is_file():
-        return _genai(weights.parent, weights)
     root = weights.parent.parent if weights.parent.name == "onnx" else weights.parent
+    for folder in (weights.parent, root):
+        if (folder / _GENAI).is_file():
+            return _genai(folder, weights)
     return Layout(weights, root, read_json(root / "config.json"))
 
 
 def _choose(folder: Path, quantization: str) -> Path:
     inside = folder / "onnx" if (folder / "onnx").is_dir() else folder
     found = sorted(inside.glob("model*.onnx"))
-    wanted = f"model{_SUFFIXES.get(quantization.lower(), f'_{quantization}')}.onnx"
-    fitting = [path for path in found if path.name == wanted] or (found if len(found) == 1 else [])
+    suffixes = _SUFFIXES.get(quantization.lower(), (f"_{quantization.lower()}",))
+    wanted = [inside / f"model{suffix}.onnx" for suffix in suffixes]
+    fitting = [path for path in wanted if path in found] or (found if len(found) == 1 else [])
     if not found:
         raise ModelFileError(
             f"{folder} holds no model*.onnx", hint="give the folder that holds genai_config.json or onnx/model*.onnx"
         )
     if not fitting:
         raise ModelFileError(
-            f"{folder} holds several graphs and none called {wanted}: {', '.join(path.name for path in found)}",
+            f"{folder} holds several graphs and none called {wanted[0].name}: {', '.join(path.name for path in found)}",
             hint=f"name one file, such as {found[0]}",
         )
     return fitting[0]

@@ -20,6 +20,8 @@ from tests.tiny_folder import write_tiny_lfm2_folder
 Open = Callable[..., OnnxSession]
 #: The layouts with the same weights in 32 bits, and where their keys and values lie: in one buffer, or in two by turns.
 LAYOUTS = ("published", "plain", "genai")
+#: The published layout with its weights stored in less.
+SMALLER = ("half", "eight_bits", "dynamic")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +57,24 @@ def half(tiny_folder: Path) -> Path:
     return write_published_onnx(tiny_folder, folder, dtype="float16", name="model_fp16.onnx")
 
 
+@pytest.fixture(scope="session")
+def eight_bits(tiny_folder: Path) -> Path:
+    """The published layout with its weights in 8 bits."""
+    from tests.onnx_export import write_published_onnx
+
+    folder = tiny_folder.with_name("tiny-lfm2-q8")
+    return write_published_onnx(tiny_folder, folder, bits=8, name="model_q8.onnx")
+
+
+@pytest.fixture(scope="session")
+def dynamic(published: Path) -> Path:
+    """The same as the scripts of transformers.js make it, where what the weights multiply is rounded to 8 bits too."""
+    from tests.onnx_export import quantize_dynamically
+
+    folder = shutil.copytree(published.parents[1], published.parents[1].with_name("tiny-lfm2-dynamic"))
+    return quantize_dynamically(published, folder / "onnx" / "model_quantized.onnx")
+
+
 @pytest.fixture(scope="session", params=["fused", "plain"])
 def attention_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers that attend, so the state can be cut anywhere; two heads of keys, which lie apart in memory."""
@@ -83,6 +103,13 @@ def genai(tiny_folder: Path) -> Path:
 @pytest.fixture(params=LAYOUTS)
 def model(request: pytest.FixtureRequest) -> Path:
     """Each layout in turn."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+@pytest.fixture(params=(*LAYOUTS, *SMALLER))
+def graph(request: pytest.FixtureRequest) -> Path:
+    """Each layout in turn, and each way to store weights."""
     path: Path = request.getfixturevalue(request.param)
     return path
 

@@ -183,6 +183,29 @@ class TestLayouts:
         with pytest.raises(ModelFileError, match=r"several graphs and none called model_q8\.onnx") as caught:
             load(folder, settings(), "q8")
         assert "model_fp16.onnx" in caught.value.hint
+        shutil.copyfile(folder / "onnx" / "model_fp16.onnx", folder / "onnx" / "model_quantized.onnx")
+        assert load(folder, settings(), "q8").graph.path.name == "model_quantized.onnx"
+        shutil.copyfile(folder / "onnx" / "model_fp16.onnx", folder / "onnx" / "model_q8.onnx")
+        assert load(folder, settings(), "q8").graph.path.name == "model_q8.onnx"
+
+    def test_a_repository_may_be_a_genai_folder_with_several_graphs(
+        self, eight_bits: Path, published: Path, tmp_path: Path, open_onnx: Open
+    ) -> None:
+        """As Liquid AI's exporter writes them now: genai_config.json names one graph, the others lie beside it."""
+        from tests.onnx_export import rename
+
+        folder = shutil.copytree(eight_bits.parents[1], tmp_path / "repository")
+        for beside in published.parent.iterdir():
+            shutil.copyfile(beside, folder / "onnx" / beside.name)
+        names = {f"{time}_conv.{i}": f"{time}.{i}.conv" for time in ("past", "present") for i in (0, 1, 3, 4)}
+        for graph in folder.glob("onnx/*.onnx"):
+            rename(graph, graph, names)
+        decoder = {"filename": "onnx/model.onnx"}
+        (folder / "genai_config.json").write_text(json.dumps({"model": {"decoder": decoder, "eos_token_id": 7}}))
+        assert load(folder, settings()).graph.path.name == "model.onnx"
+        assert load(folder, settings(), "q8").graph.path.name == "model_q8.onnx"
+        session = open_onnx(folder / "onnx" / "model_q8.onnx")
+        assert list(session.generate([20, 21], Sampling(), max_tokens=3))[-1].finish_reason == "length"
 
     def test_links_into_a_cache_are_followed(self, published: Path, tmp_path: Path, open_onnx: Open) -> None:
         """As the Hub's cache keeps them: names in a snapshot, bytes elsewhere."""
@@ -196,7 +219,7 @@ class TestLayouts:
         assert list(session.generate(session.tokenize("hello"), Sampling(), max_tokens=3))[-1].finish_reason == "length"
 
 
-@pytest.mark.parametrize("layout", ["published", "genai"])
+@pytest.mark.parametrize("layout", ["published", "half", "eight_bits", "dynamic", "genai"])
 def test_a_folder_is_planned_opened_and_talked_to(layout: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(layout)
     folder = path if path.is_dir() else path.parents[1]
