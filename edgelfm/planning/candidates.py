@@ -18,10 +18,11 @@ from .adapting import adapter_bytes
 from .bill import bill
 from .calibration import Evidence, Subject
 from .loading import Torch
+from .pace import pace
 from .plan import Candidate, KvType, MemoryEstimate, Rejected, Request, Settings, SpeedEstimate
 from .ranking import preferred
 from .recording import parameters_per_token
-from .records import shape
+from .records import Computed, shape
 from .repacking import copied_bytes, repacked_bytes
 from .settings import (
     BATCH,
@@ -39,7 +40,7 @@ from .situation import Situation
 from .sizes import Sizes, sizes
 from .speed import bytes_per_token, decode_speed, prefill_speed, references
 
-#: Runtimes that are told whether to compute on a GPU. MLX always does where there is one.
+#: Runtimes that are told whether to compute on a GPU. MLX always does on a Mac, and never elsewhere.
 OFFLOADING = frozenset({"llama.cpp", "transformers", "onnx"})
 
 #: Runtimes that attend in a way of their own, and which.
@@ -64,6 +65,7 @@ class Way:
     artifact: Artifact
     sizes: Sizes
     offloaded: bool
+    computed: Computed
     gpu_layers: int
     repacked: int  # bytes that llama.cpp rewrites for this CPU
     copied: int  # bytes of a tied embedding that is kept twice
@@ -91,19 +93,20 @@ class Way:
         if factor != 1:
             sizes = replace(sizes, weights=factor * sizes.weights, read=factor * sizes.read)
         layers = sizes.architecture.layers + 1 if offloaded else 0
-        on_gpu = offloaded or artifact.backend == "mlx"
-        known = situation.evidence.get((artifact.backend, "gpu" if on_gpu else "cpu"), Evidence())
+        computed: Computed = "gpu" if offloaded or _by_metal(artifact, situation) else "cpu"
+        known = situation.evidence.get((artifact.backend, computed), Evidence())
         subject = _subject(entry, artifact, sizes)
         width = openings.number_bytes(artifact.backend, artifact.quantization, number)
         numbers = Numbers(width, factor != 1, openings.torch(situation.host))
         return cls(
-            situation, entry, artifact, sizes, offloaded, layers, repacked, copied, mmap, known, subject, numbers
-        )
+            situation, entry, artifact, sizes, offloaded, computed, layers, repacked, copied, mmap, known, subject,
+            numbers,
+        )  # fmt: skip
 
     def memory(self, rung: Rung, *, flash_attention: bool = True) -> MemoryEstimate:
         """The memory bill with these settings."""
         if self.artifact.backend == "mlx":  # it has such a kernel for Apple's GPUs alone
-            flash_attention = self.situation.host.os.system == "darwin"
+            flash_attention = self.computed == "gpu"
         adapter = self.situation.request.adapter
         return bill(
             self.artifact.backend,
@@ -138,6 +141,11 @@ class Way:
         if not self.fits(self.memory(rungs[-1])):
             return None
         return next((rung, memory) for rung in rungs[1:] if self.fits(memory := self.memory(rung)))
+
+
+def _by_metal(artifact: Artifact, situation: Situation) -> bool:
+    """Whether MLX runs it on the GPU of a Mac."""
+    return artifact.backend == "mlx" and situation.host.os.system == "darwin"
 
 
 def batch(rung: Rung) -> int:
@@ -215,7 +223,8 @@ def _decode(way: Way, settings: Settings) -> SpeedEstimate:
     bandwidth = way.situation.bandwidth
     if way.situation.accelerator.discrete and not way.offloaded:
         bandwidth = way.situation.main_bandwidth
-    return decode_speed(way.subject.bytes_per_token, way.subject.layers, bandwidth)
+    paced = pace(way.artifact.backend, way.computed, way.artifact.quantization)
+    return decode_speed(way.subject.bytes_per_token, way.subject.layers, bandwidth, paced)
 
 
 def _prefill(way: Way, settings: Settings) -> SpeedEstimate:
@@ -349,6 +358,8 @@ def _flash_attention(way: Way, rung: Rung, memory: MemoryEstimate) -> Decision[b
 def _gpu_layers(way: Way) -> Decision[int]:
     accelerator = way.situation.accelerator
     if way.artifact.backend == "mlx":
+        if way.computed == "cpu":
+            return Decision(0, "MLX computes on the CPU where there is no GPU of a Mac")
         return Decision(way.sizes.architecture.layers + 1, "MLX computes everything on the GPU")
     if way.offloaded:
         where = "its own memory" if accelerator.discrete else "main memory, counted once"

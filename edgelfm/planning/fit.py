@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .speed import FIXED_PER_LAYER
+from .pace import LLAMA_CPP
 
 #: The opinion: the geometric middle of what was seen on other machines. Its standard deviation is as large as itself,
 #: or `OPINION` of the time per layer of the fastest run here where that is more.
-USUAL_PER_LAYER = math.sqrt(FIXED_PER_LAYER[0] * FIXED_PER_LAYER[1])
+USUAL_PER_LAYER = math.sqrt(math.prod(LLAMA_CPP.seconds_per_layer))
 OPINION = 0.2
 #: Reading never takes a smaller part of a token's time than this, however noisy the runs were.
 LEAST_READING = 0.3

@@ -98,14 +98,18 @@ def _instead(wanted: ModelEntry, ranked: Sequence[Candidate], turned_down: Seque
 
 
 def _backends(here: Situation) -> tuple[str, ...]:
-    """The profile's order; one asked for alone; a named model's own where the profile has none that it comes for."""
+    """The profile's order; one asked for alone; a named model's own where the profile has none that it comes for.
+
+    Without the GPU of a Mac, MLX comes last wherever the profile has it; see `pace.MLX_CPU`.
+    """
     if here.request.backend is not None:
         return (here.request.backend,)
-    listed = here.match.profile.backends
-    named = here.request.model
-    if named is None or any(one.backend in listed for one in named.artifacts):
-        return listed
-    return tuple(dict.fromkeys((*listed, *(one.backend for one in named.artifacts))))
+    listed, named = here.match.profile.backends, here.request.model
+    if named is not None and not any(one.backend in listed for one in named.artifacts):
+        listed = tuple(dict.fromkeys((*listed, *(one.backend for one in named.artifacts))))
+    if here.host.os.system != "darwin":
+        listed = tuple(sorted(listed, key=lambda name: name == "mlx"))
+    return listed
 
 
 def _usable(

@@ -60,7 +60,7 @@ def missing(host: Host, model: str, backend: str, quantization: str, would: Cand
         if low is None or high is None:
             reason += "; how fast is unknown"
         else:
-            reason += f" and write {low:.0f} to {high:.0f} tokens/s, by memory bandwidth alone"
+            reason += f" and write {low:.0f} to {high:.0f} tokens/s by estimate"
     return Rejected(model, backend, quantization, reason, install_command(host, backend), 0, "backend")
 
 

@@ -14,6 +14,7 @@ from ..hardware.profiles import Match, SpeedReference
 from ..models.architecture import Architecture
 from ..units import format_rate
 from .acceleration import Acceleration
+from .pace import LLAMA_CPP, Pace
 from .plan import Reference, SpeedEstimate
 
 #: Silent reading of English runs at 238 words a minute (Brysbaert 2019, a review of 190 studies) and a word is about
@@ -22,16 +23,6 @@ COMFORTABLE = 8.0
 #: Tokens of context at which decode is predicted: the 1K prompts of Liquid's own charts. It is the same for every
 #: candidate, so a longer context window never makes a model look slower.
 DEPTH = 1024
-#: Share of measured read bandwidth that decode achieves while it reads weights: 0.80-0.85 for a 1.2B on a 2-core EPYC.
-SHARE_MEASURED = (0.7, 1.0)
-#: The same when bandwidth is what a data sheet promises. Published speeds come to 0.66-0.68 of it (1.2B in Q4_0 on
-#: Ryzen AI 300 and Max, 350M on a Raspberry Pi 5). The range is 0.6 to 1.5 times that: nothing beats the data sheet.
-SHARE_EXPECTED = (0.4, 1.0)
-
-#: Seconds per layer and token that go to waiting for each other and to small operators, however few bytes are read. On
-#: a 2-core EPYC a 350M (16 layers) writes 94-105 tokens/s and SmolLM2-135M (30 layers) 103-134, where bytes alone would
-#: allow 137 and 265: some 0.1 ms a layer.
-FIXED_PER_LAYER = (4e-5, 2e-4)
 
 
 def memory_bandwidth(host: Host, match: Match, accelerator: Acceleration) -> Decision[float | None]:
@@ -63,21 +54,28 @@ def _own_bandwidth(gpu: Gpu) -> Decision[float | None]:
 
 def bytes_per_token(weights_read: int, architecture: Architecture, depth: int = DEPTH) -> int:
     """Bytes read for one token after `depth` others: weights, keys and values, and the convolution state in and out."""
-    kv = depth * sum(architecture.kv_heads) * architecture.head_dim * 4
+    kv = architecture.keys(depth) * architecture.head_dim * 4
     conv = len(architecture.conv_layers) * architecture.hidden * max(0, architecture.conv_cache - 1) * 4 * 2
     return weights_read + kv + conv
 
 
-def decode_speed(bytes_read: int, layers: int, bandwidth: Decision[float | None]) -> SpeedEstimate:
+def decode_speed(
+    bytes_read: int, layers: int, bandwidth: Decision[float | None], pace: Pace = LLAMA_CPP
+) -> SpeedEstimate:
     """Tokens per second while writing, for `bytes_read` bytes a token in a network of `layers` layers."""
     if bandwidth.value is None:
         return SpeedEstimate(None, None, "unknown", bandwidth.reason)
-    least, most = SHARE_MEASURED if bandwidth.grade == "measured" else SHARE_EXPECTED
-    quick, slow = FIXED_PER_LAYER
-    reading = bytes_read / bandwidth.value
+    shares = pace.share_measured if bandwidth.grade == "measured" else pace.share_expected
+    slow, fast = (share * bandwidth.value for share in shares)
+    if pace.computed is not None:
+        slow, fast = min(slow, pace.computed[0]), min(fast, pace.computed[1])
+    short, long = pace.seconds_per_layer
     reason = f"{bytes_read / 1e6:.0f} MB read per token at {bandwidth.reason}"
-    low, high = 1 / (reading / least + layers * slow), 1 / (reading / most + layers * quick)
-    return SpeedEstimate(low, high, "estimated", reason)
+    if pace.note:
+        reason += f"; {pace.note}"
+    return SpeedEstimate(
+        1 / (bytes_read / slow + layers * long), 1 / (bytes_read / fast + layers * short), "estimated", reason
+    )
 
 
 def prefill_speed(quantization: str = "") -> SpeedEstimate:

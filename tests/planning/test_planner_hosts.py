@@ -80,7 +80,7 @@ class TestBackends:
         self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
     ) -> None:
         made = planned(
-            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",), mlx=True),
+            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",), mlx=True, system="darwin"),
             match=make_match(backends=self.APPLE_FIRST, bandwidth=120e9),
             drivable={"mlx", "llama.cpp"},
         )
@@ -94,7 +94,7 @@ class TestBackends:
         self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]
     ) -> None:
         made = planned(
-            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",)),
+            host=make_host(12 * GIB, gpus=(APPLE,), build=("Metal",), system="darwin"),
             match=make_match(backends=self.APPLE_FIRST, bandwidth=120e9),
             drivable={"mlx", "llama.cpp"},
         )
@@ -109,13 +109,33 @@ class TestBackends:
     ) -> None:
         published = SpeedReference("lfm2.5-1.2b-instruct", "8bit", "MLX 0.30", 200.0, None, "a blog")
         made = planned(
-            host=make_host(12 * GIB),
+            host=make_host(12 * GIB, system="darwin"),
             match=make_match(backends=self.APPLE_FIRST, references=(published,)),
             drivable={"mlx", "llama.cpp"},
         )
         assert any("200 tokens/s" in line and "a blog" in line for line in made.advice)
         assert made.chosen is not None
         assert made.chosen.references[0].decode == 200.0
+
+    def test_mlx_comes_last_where_there_is_no_gpu_of_a_mac(
+        self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan], model: Find
+    ) -> None:
+        """Whatever the profile says, and for a small model too, which would still be written faster than read."""
+        here = {
+            "host": make_host(12 * GIB, mlx=True),
+            "match": make_match(backends=self.APPLE_FIRST, bandwidth=120e9),
+            "drivable": {"mlx", "llama.cpp"},
+        }
+        for made in (planned(**here), planned(**here, model=model("lfm2.5-350m"))):
+            first = made.chosen
+            assert first is not None
+            assert first.backend == "llama.cpp"
+            assert not any("mlx" in line for line in made.advice)
+        slow = planned(**here, backend="mlx", model=model("lfm2.5-1.2b-instruct"), quantization="4bit").chosen
+        assert slow is not None
+        assert slow.settings.gpu_layers.value == 0
+        assert slow.decode.high is not None
+        assert slow.decode.high < 8
 
     def test_a_backend_this_version_cannot_open_is_turned_down_even_if_installed(
         self, make_host: MakeHost, make_match: MakeMatch, planned: Callable[..., Plan]

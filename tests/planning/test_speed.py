@@ -12,7 +12,9 @@ from edgelfm.hardware.profiles import Match, SpeedReference
 from edgelfm.models.entry import ModelEntry
 from edgelfm.models.tensors import decode_bytes
 from edgelfm.planning.acceleration import Acceleration
+from edgelfm.planning.pace import LLAMA_CPP, MLX_CPU, MLX_CPU_QUANTIZED, ONNX, TRANSFORMERS, pace
 from edgelfm.planning.plan import SpeedEstimate
+from edgelfm.planning.sizes import BITS
 from edgelfm.planning.speed import (
     COMFORTABLE,
     bytes_per_token,
@@ -63,6 +65,48 @@ def test_speeds_measured_on_a_machine_of_31_6_gb_per_second_lie_in_the_range(
     assert speed.high is not None
     assert speed.low < measured[0] <= measured[1] < speed.high
     assert speed.grade == "estimated", "a prediction, however well its inputs are known"
+
+
+SLOWER = (
+    (31.6e9, "lfm2.5-350m", "transformers", "bf16", 12.4),
+    (31.6e9, "lfm2.5-350m", "transformers", "fp32", 9.7),
+    (31.6e9, "lfm2.5-350m", "mlx", "bf16", 2.8),
+    (31.6e9, "lfm2.5-350m", "onnx", "int4", 46),
+    (54.5e9, "lfm2.5-350m", "transformers", "bf16", 11.4),
+    (54.5e9, "lfm2.5-350m", "onnx", "int4", 59),
+    (54.5e9, "lfm2.5-350m", "mlx", "4bit", 0.37),
+    (54.5e9, "starter", "transformers", "bf16", 17.1),
+    (54.5e9, "starter", "onnx", "int4", 113),
+)
+
+
+@pytest.mark.parametrize(("bandwidth", "id", "backend", "quantization", "measured"), SLOWER)
+def test_what_other_runtimes_were_measured_at_on_two_cores_lies_in_their_ranges(
+    model: Find, bandwidth: float, id: str, backend: str, quantization: str, measured: float
+) -> None:
+    entry = model(id)
+    assert entry.parameters is not None
+    assert entry.architecture is not None
+    read = bytes_per_token(round(entry.parameters * BITS[quantization] / 8), entry.architecture)
+    own = pace(backend, "cpu", quantization)
+    speed = decode_speed(read, layers(entry), Decision(bandwidth, "measured", "measured"), own)
+    assert speed.low is not None
+    assert speed.high is not None
+    assert speed.low < measured < speed.high
+    as_llama_cpp = decode_speed(read, layers(entry), Decision(bandwidth, "measured", "measured"))
+    assert speed.high < as_llama_cpp.high
+    assert own.note
+    assert speed.reason.endswith(own.note)
+
+
+def test_a_data_sheet_promises_no_more_of_a_slower_runtime_either() -> None:
+    for own in (TRANSFORMERS, ONNX, MLX_CPU, MLX_CPU_QUANTIZED):
+        sheet, run = (decode_speed(10**9, 16, Decision(30e9, "", grade), own) for grade in ("estimated", "measured"))
+        assert sheet.low <= run.low <= sheet.high <= run.high
+
+
+def test_mlx_is_as_fast_as_llama_cpp_on_the_gpu_of_a_mac() -> None:
+    assert pace("mlx", "gpu", "4bit") == LLAMA_CPP
 
 
 def test_a_measured_bandwidth_gives_a_tighter_range_than_an_expected_one() -> None:
