@@ -37,6 +37,14 @@ def convert(
     imatrix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An importance matrix for llama.cpp's quantizer.")
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text like those the model will read: the importance matrix is computed from it, and kept. "
+            "- is standard input, sample a short text of our own.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,13 +67,22 @@ def convert(
     import edgelfm
 
     made = edgelfm.convert(
-        folder, to, quantization=quantization, adapter=adapter, imatrix=imatrix, out=out, text=text,
-        progress=sys.stderr.isatty(),
+        folder, to, quantization=quantization, adapter=adapter, imatrix=imatrix, calibrate=_text(calibrate), out=out,
+        text=text, progress=sys.stderr.isatty(),
     )  # fmt: skip
     if as_json:
         write_json(made.data())
     else:
         _write(made)
+
+
+def _text(given: str | None) -> str | Path | None:
+    """Files by their names only: a wrong name is no text."""
+    from ..conversion.texts import OWN
+
+    if given == "-":
+        return sys.stdin.read()
+    return given if given in (None, OWN) else Path(given)
 
 
 def _write(made: Conversion) -> None:
@@ -90,6 +107,7 @@ def _write(made: Conversion) -> None:
         ("adapter", str(made.adapter or "")),
         ("format", str(made.format)),
         ("quantization", str(made.quantization)),
+        ("importances", str(made.imatrix or "")),
         ("compared with", f"{compared.reference}, over {compared.tokens} tokens" if compared else ""),
         *(("note", note) for note in made.notes),
         ("took", format_seconds(made.seconds)),

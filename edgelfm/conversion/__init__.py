@@ -4,8 +4,9 @@
     edgelfm.load(made.path)
 
 `source` reads and judges the folder, `weights` and `adapter` give its tensors, `naming`, `header`, `tokenizer`,
-`cutting` and `gguf_file` write GGUF, `quantizing` has llama.cpp shrink it, `merged` and `builders` serve the other
-formats, `checking` compares what came out with what went in. How a model is run is others' business.
+`cutting` and `gguf_file` write GGUF, `calibrating` sees which inputs matter most, `quantizing` has llama.cpp shrink it,
+`merged` and `builders` serve the other formats, `checking` compares what came out with what went in. How a model is run
+is others' business.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """The way from a folder to checked files, step by step. What a step does is in the other modules.
 
-    read and judge the folder -> choose format and quantization -> make room -> write -> quantize -> compare -> name
+    read and judge the folder -> choose format and quantization -> make room -> write -> calibrate -> quantize
+    -> compare -> name
 
 Nothing has its final name before it was compared with the source, and nothing else is left behind, whatever happens.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .source import Source
     from .tokenizer import Tokenizer
 
+MATRIX = ".imatrix"  # what the name of a computed importance matrix ends in: GGUF, but no model
 SUSPECT = ".suspect"  # what the name of a file ends in that does not do what its source does
 
 
@@ -34,6 +36,7 @@ def convert(
     quantization: str | None = None,
     adapter: str | Path | None = None,
     imatrix: str | Path | None = None,
+    calibrate: str | Path | None = None,
     out: str | Path | None = None,
     text: str | Path | None = None,
     progress: bool | Callable[[Converting], None] = True,
@@ -43,18 +46,22 @@ def convert(
     `folder` holds config.json, safetensors and a tokenizer.json of an LFM2, LFM2-MoE, Llama or Mistral model. `to` is
     "gguf", "mlx" or "onnx", `quantization` one name or several with commas: "Q4_0,Q8_0", "4bit", "int4"; what is left
     out, the planner chooses. `adapter` is the folder of a LoRA that is merged first, `imatrix` an importance matrix for
-    llama.cpp's quantizer. `out` is a file, or a folder to put files in; without it they go beside `folder`. `text` is
-    the text to compare over, or a file with one. `progress` shows a bar, or is called with a `Converting`.
+    llama.cpp's quantizer. `calibrate` is a text that one is computed from, or a file with one, best of some 50,000
+    tokens like those the model will read; "sample" is a short text of our own. The matrix is kept beside the outcome,
+    to be used again. `out` is a file, or a folder to put files in; without it they go beside `folder`. `text` is the
+    text to compare over, or a file with one. `progress` shows a bar, or is called with a `Converting`.
 
     Every outcome is compared with its source before it gets its name. One that is far off is kept under a name that
     ends in `.suspect`, and raised as `BackendError`. Raises `ModelFileError` for a folder or adapter that cannot be
     converted, `RequestError`, `UnknownQuantization`, `BackendMissing`, `NoDiskSpace`.
     """
     from ..backends.adapter import Adapter
+    from . import texts
     from .choosing import choose, quantizations
     from .files import places
     from .source import read_source
     from .tokenizer import read_tokenizer
+    from .tools import require_tools
 
     started = time.monotonic()
     source = read_source(Path(folder))
@@ -64,12 +71,14 @@ def convert(
     form, chosen = choose(source, to, quantization)
     names = quantizations(form.value, chosen.value)
     matrix = Path(imatrix).expanduser().resolve() if imatrix is not None else None
-    _require_tools(form.value, names, matrix)
+    require_tools(form.value, names, matrix, calibrate is not None)
     tokenizer = read_tokenizer(source.folder, source.config, source.net.name, source.net.vocabulary)
     stem = source.name + (f"-{merged.folder.name}" if merged else "")
     goals = places(form.value, stem, source.folder.parent, names, Path(out) if out is not None else None)
-    work = _Work(source, merged, matrix, form.value, dict(zip(names, goals, strict=True)), tokenizer, _read(text))
-    with Meter(progress, steps=3 + 3 * len(names)) as meter:
+    planned = _calibration(calibrate, goals[0].parent / f"{stem}{MATRIX}")
+    compared = texts.to_compare(text)
+    work = _Work(source, merged, matrix, planned, form.value, dict(zip(names, goals, strict=True)), tokenizer, compared)
+    with Meter(progress, steps=3 + 3 * len(names) + (planned is not None)) as meter:
         files = work.run(meter)
     return Conversion(
         source=source.folder,
@@ -77,9 +86,19 @@ def convert(
         format=form,
         quantization=Decision(",".join(names), chosen.reason, chosen.grade),
         files=tuple(files),
+        imatrix=planned.place if planned else matrix,
         seconds=time.monotonic() - started,
         notes=tuple(dict.fromkeys(work.notes)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibration:
+    """An importance matrix that is to be computed."""
+
+    text: str
+    own_text: bool  # and not one that somebody gave
+    place: Path  # where it is kept
 
 
 class _Work:
@@ -90,12 +109,14 @@ class _Work:
         source: Source,
         adapter: Adapter | None,
         imatrix: Path | None,
+        calibration: _Calibration | None,
         form: str,
         goals: dict[str, Path],
         tokenizer: Tokenizer,
         text: str,
     ) -> None:
         self.source, self.adapter, self.imatrix, self.form = source, adapter, imatrix, form
+        self.calibration = calibration
         self.goals, self.tokenizer, self.text = goals, tokenizer, text
         self.notes: list[str] = []
 
@@ -128,7 +149,7 @@ class _Work:
         return "F32" if self.adapter else self.source.dtype
 
     def _gguf(self, shop: Path, text: Text | None, meter: Meter) -> list[Converted]:
-        from . import checking
+        from . import checking, files
         from .gguf_file import write_gguf
         from .quantizing import FLOATS, quantize
 
@@ -137,6 +158,7 @@ class _Work:
         write_gguf(
             base, self.source, self.tokenizer, base_kind, adapter=self.adapter, told=meter.step("writing the weights")
         )
+        computed = self._calibrate(base, shop, meter)
         if text is None:
             tokens = checking.tokens_of(base, self.text, shop / "tokens")
             text = checking.cut(self.text, tokens, self.tokenizer)
@@ -150,9 +172,25 @@ class _Work:
                 told = meter.step(f"writing {name}")
                 write_gguf(part, self.source, self.tokenizer, name, adapter=self.adapter, told=told)
             elif name != base_kind:
-                quantize(base, part, name, self.imatrix, meter.step(f"quantizing to {name}"))
+                quantize(base, part, name, computed or self.imatrix, meter.step(f"quantizing to {name}"))
             made.append(self._finished(name, part, "llama.cpp", text, reference, shop, meter))
+        if computed is not None and self.calibration is not None:
+            files.settle(computed, self.calibration.place)
         return sorted(made, key=lambda one: list(self.goals).index(one.quantization))
+
+    def _calibrate(self, base: Path, shop: Path, meter: Meter) -> Path | None:
+        """The importance matrix of `base`, None if none is to be computed."""
+        from .calibrating import calibrate
+
+        planned, place = self.calibration, shop / f"importances{MATRIX}"
+        if planned is None:
+            return None
+        bos, told = self.tokenizer.special.get("bos"), meter.step("reading the text to calibrate with")
+        seen = calibrate(base, planned.text, bos, place, told, own_text=planned.own_text)
+        self.notes += seen.notes(planned.own_text)
+        if planned.text == self.text:
+            self.notes.append("it was compared over the text that it was calibrated with, which flatters it")
+        return place
 
     def _folders(self, shop: Path, text: Text | None, meter: Meter) -> list[Converted]:
         from .builders import build_mlx, build_onnx
@@ -214,37 +252,11 @@ class _Work:
         return Converted(goal, name, size, sha256, found)
 
 
-def _require_tools(form: str, names: tuple[str, ...], imatrix: Path | None) -> None:
-    """Raise `BackendMissing` or `UnknownQuantization` now, and not after minutes."""
-    if form == "gguf":
-        from .naming import gguf_library
-        from .quantizing import require_known
+def _calibration(given: str | Path | None, place: Path) -> _Calibration | None:
+    from . import texts
 
-        gguf_library()
-        require_known(names, imatrix=imatrix is not None)
-        if imatrix is not None:
-            from .imatrix import read_imatrix
-
-            read_imatrix(imatrix)
-        return
-    from .builders import require_mlx, require_onnx
-
-    if imatrix is not None:
-        raise RequestError("an importance matrix is for llama.cpp's quantizer", hint="leave it out, or --to gguf")
-    for name in names:
-        (require_mlx if form == "mlx" else require_onnx)(name)
-
-
-def _read(text: str | Path | None) -> str:
-    from .sample import SAMPLE
-
-    if text is None:
-        return SAMPLE
-    try:
-        if isinstance(text, Path) or (len(text) < 1024 and "\n" not in text and os.path.isfile(text)):
-            return Path(text).expanduser().read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"the text {text} cannot be read: {error}", hint="give a file with a page of text"
-        ) from error
-    return text
+    if given is None:
+        return None
+    if place.exists():
+        raise RequestError(f"{place} is there already", hint=f"use it: --imatrix {place}; or remove it")
+    return _Calibration(texts.to_calibrate(given), texts.is_own(given), place)

@@ -1,11 +1,13 @@
 """An importance matrix for llama.cpp's quantizer: how much each input of each matrix matters, seen on a text.
 
-Reads both forms that llama-imatrix writes: GGUF with sums of squares, and the older `.dat`. Computes none.
+Reads both forms that llama-imatrix writes: GGUF with sums of squares, and the older `.dat`. Writes the first, with what
+`calibrating` computes.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +33,29 @@ def read_imatrix(path: Path) -> dict[str, Array]:
     if not found:
         _refuse(path, "holds no importances")
     return found
+
+
+def write_imatrix(path: Path, found: Mapping[str, tuple[Array, Array]], text: str, pieces: int, tokens: int) -> None:
+    """Write sums of squares (expert x input) and counts (one an expert) of each matrix, as llama-imatrix does.
+
+    `text` says what was read, in `pieces` of at most so many `tokens`. Keys: llama.cpp's tools/imatrix/imatrix.cpp.
+    """
+    import numpy as np
+
+    writer = gguf_library().GGUFWriter(path, "")
+    try:
+        writer.add_type("imatrix")
+        writer.add_array("imatrix.datasets", [text])
+        writer.add_uint32("imatrix.chunk_count", pieces)
+        writer.add_uint32("imatrix.chunk_size", tokens)
+        for name, (sums, counts) in sorted(found.items()):
+            writer.add_tensor(name + _SUMS, sums.astype(np.float32))
+            writer.add_tensor(name + _COUNTS, counts.astype(np.float32).reshape(-1, 1))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
 
 
 def _read_gguf(path: Path) -> dict[str, Array]:
@@ -78,4 +103,6 @@ def _read_dat(path: Path) -> dict[str, Array]:
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
-    raise ModelFileError(f"the importance matrix {path} {reason}", hint="make one with llama-imatrix on the F16 file")
+    raise ModelFileError(
+        f"the importance matrix {path} {reason}", hint="have one computed: --calibrate FILE, with a text"
+    )

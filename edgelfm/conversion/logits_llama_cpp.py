@@ -14,13 +14,15 @@ from ..errors import BackendError
 if TYPE_CHECKING:
     import numpy as np
 
+    from .watching import Watch
+
     Array = np.ndarray[Any, Any]
 
 
 class Evaluator:
     """A GGUF on the CPU, for pieces of text of at most `longest` tokens. Use it in a `with`. Raises `BackendError`."""
 
-    def __init__(self, path: Path, longest: int) -> None:
+    def __init__(self, path: Path, longest: int, *, watch: Watch | None = None) -> None:
         self._llama: Any = library()
         self._context: Any = None
         with captured() as log:
@@ -36,6 +38,9 @@ class Evaluator:
             # The weights are compared, so nothing else may round.
             wanted.type_k = wanted.type_v = self._llama.GGML_TYPE_F32
             wanted.flash_attn_type = self._llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            if watch is not None:
+                wanted.cb_eval, wanted.op_offload = watch.callback, False  # on a GPU matrices have other names
+                self._watch = watch  # llama.cpp holds only its address
             self._context = self._llama.llama_init_from_model(self._model, wanted)
             if not self._context:
                 self.close()
@@ -50,6 +55,13 @@ class Evaluator:
         """One row a token."""
         import numpy as np
 
+        self.evaluate(tokens)
+        found = self._llama.llama_get_logits(self._context)
+        rows: Array = np.ctypeslib.as_array(found, (len(tokens), self._vocabulary.size)).copy()
+        return rows
+
+    def evaluate(self, tokens: list[int]) -> None:
+        """Compute all of the network for every token, with nothing before the first."""
         llama = self._llama
         llama.llama_memory_clear(llama.llama_get_memory(self._context), True)
         batch = llama.llama_batch_init(len(tokens), 0, 1)
@@ -60,11 +72,8 @@ class Evaluator:
                 batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
             if status := llama.llama_decode(self._context, batch):
                 raise BackendError(f"llama.cpp failed to evaluate the text (status {status})")
-            found = llama.llama_get_logits(self._context)
-            rows: Array = np.ctypeslib.as_array(found, (len(tokens), self._vocabulary.size)).copy()
         finally:
             llama.llama_batch_free(batch)
-        return rows
 
     def close(self) -> None:
         """Free everything."""

@@ -33,7 +33,10 @@ def require_known(names: Sequence[str], *, imatrix: bool) -> None:
             usual = "Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16, BF16"
             raise UnknownQuantization(f"llama.cpp has no quantization {name!r}", hint=f"usual are {usual}")
         if name in _NEED_IMATRIX and not imatrix:
-            raise UnknownQuantization(f"{name} needs an importance matrix", hint="--imatrix FILE, or take Q4_0")
+            raise UnknownQuantization(
+                f"{name} needs an importance matrix",
+                hint="--calibrate FILE, with a text, or --imatrix FILE; or take Q4_0",
+            )
 
 
 def quantize(base: Path, out: Path, name: str, imatrix: Path | None, told: Callable[[float], None]) -> None:

@@ -48,6 +48,7 @@ class Conversion:
     files: tuple[Converted, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    imatrix: Path | None = None  # the importance matrix that was used, whether given or computed
 
     @property
     def path(self) -> Path:
@@ -81,6 +82,8 @@ class Conversion:
             lines.append(f"  {one.path}  {format_bytes(one.bytes)}")
             lines.append(f"    {one.agreement or 'not checked'}")
             lines.append(f"    sha256 {one.sha256}")
+        if self.imatrix is not None:
+            lines.append(f"  with the importance matrix {self.imatrix}")
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def data(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class Conversion:
         return {
             "source": str(self.source),
             "adapter": str(self.adapter) if self.adapter else None,
+            "imatrix": str(self.imatrix) if self.imatrix else None,
             "format": self.format.value,
             "format_reason": self.format.reason,
             "quantization_reason": self.quantization.reason,

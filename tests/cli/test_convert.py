@@ -36,6 +36,15 @@ def test_the_table_says_how_well_it_agrees(edgelfm: Callable, folder: Path) -> N
     assert f"edgelfm chat {folder.parent / 'out' / 'mine-F16.gguf'}" in ran.out
 
 
+def test_what_matters_most_is_found_out_on_a_text(edgelfm: Callable, folder: Path) -> None:
+    text = "Water the basil twice a day, and the cactus when it thunders. " * 20
+    ran = edgelfm("convert", str(folder), "-q", "IQ2_XS", "--calibrate", "-", stdin=text)
+    assert ran.status == 0, ran.err
+    assert f"importances    {folder.parent / 'mine.imatrix'}" in ran.out
+    assert "a long one" in ran.out
+    assert (folder.parent / "mine.imatrix").is_file()
+
+
 def test_what_cannot_be_converted_is_said_in_two_lines(edgelfm: Callable, folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     ran = edgelfm("convert", str(folder))
