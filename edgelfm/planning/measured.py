@@ -17,6 +17,9 @@ Value = TypeVar("Value")
 
 PHASES: tuple[Phase, ...] = ("decode", "prefill")
 SHOWN = 3  # values of one setting that are told of
+#: Times more or fewer bytes for a token, beyond which another network teaches nothing: what is small enough for the
+#: caches of a processor waits for other things than memory, and wants fewer threads.
+ALIKE = 16
 
 
 def threads(
@@ -70,7 +73,8 @@ def _teacher(evidence: Evidence, subject: Subject, phase: Phase, setting: str) -
     A run that tried nothing else says how fast that was, but not that it was best.
     """
     tuned = evidence.only(lambda one: len(_tried(one, phase, setting)) > 1)
-    return tuned.same(subject) or tuned.nearest(subject)
+    near = tuned.only(lambda one: 1 / ALIKE <= one.bytes_per_token / max(1, subject.bytes_per_token) <= ALIKE)
+    return tuned.same(subject) or near.nearest(subject)
 
 
 def _tried(record: Record, phase: Phase, setting: str) -> dict[str, float]:

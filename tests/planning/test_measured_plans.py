@@ -85,6 +85,17 @@ def test_other_networks_learn_threads_and_speed_but_not_the_micro_batch(
     assert (plain.decode.grade, plain.prefill.grade) == ("estimated", "unknown")
 
 
+def test_a_toy_that_was_measured_sets_no_threads_of_a_real_model(
+    planned: Planned, small: ModelEntry, tuned: Record
+) -> None:
+    """What fits into the caches of a processor is fastest with one thread, and says nothing about what does not."""
+    toy = replace(tuned, model="lfm2-6x64-0123456789", bytes_per_token=540_000, threads=1, threads_prefill=1)
+    unmeasured, taught = (chosen(planned(model=small, records=known)).settings for known in ([], [toy]))
+    assert taught.threads == unmeasured.threads
+    assert taught.threads_prefill == unmeasured.threads_prefill
+    assert taught.flash_attention == unmeasured.flash_attention
+
+
 def test_a_quantization_of_other_kernels_has_no_prefill_and_the_plan_says_which(
     planned: Planned, small: ModelEntry, tuned: Record
 ) -> None:
