@@ -216,6 +216,10 @@ class AsyncModel:
         """A conversation of several turns. See `Model.conversation`."""
         return AsyncConversation(self._model.conversation(system=system, overflow=overflow, messages=messages))
 
+    async def use_adapter(self, adapter: str | Path | None) -> None:
+        """Let another LoRA run beside the weights, or none. See `Model.use_adapter`."""
+        await asyncio.to_thread(self._model.use_adapter, adapter)
+
     async def resume(self, path: str | Path) -> AsyncConversation:
         """Go on with a saved conversation. See `Model.resume`."""
         return AsyncConversation(await asyncio.to_thread(self._model.resume, path))

@@ -75,7 +75,7 @@ class Model:
         from .backends.base import Adapting
         from .conversion.lora_file import as_read_by
         from .models.adapters import find_adapter
-        from .planning.adapting import takes
+        from .planning.adapting import adapted, takes
 
         lora = find_adapter(adapter) if adapter is not None else None
         backend = self.candidate.backend
@@ -86,7 +86,10 @@ class Model:
             )
         file = as_read_by(backend, lora, self.entry.architecture) if lora is not None else None
         self._session.use_adapter(file)
-        self.plan = replace(self.plan, request=replace(self.plan.request, adapter=lora))
+        request = replace(self.plan.request, adapter=lora)
+        self.candidate = adapted(self.candidate, request)
+        others = tuple(one for one in self.plan.candidates if one.artifact != self.candidate.artifact)
+        self.plan = replace(self.plan, request=request, candidates=(self.candidate, *others))
         if isinstance(self._engine, Engine):
             self._engine.loaded_as = _loaded_as(self.candidate, self.context, lora)
 

@@ -60,6 +60,11 @@ def _facts(model: Model, held: Memory | None) -> Iterator[tuple[str, str]]:
         yield "Decode", f"{escape(speed_text(speed))} {badge(speed.grade)} <small>{escape(speed.reason)}</small>"
     if model.load_seconds:
         yield "Opened in", format_seconds(model.load_seconds)
+    if model.adapter is not None:
+        yield (
+            "Adapter",
+            f"{escape(model.adapter.name)} <small>beside the weights, {escape(str(model.adapter.path))}</small>",
+        )
     if model.remarks:
         yield "Runtime", "<br>".join(map(escape, model.remarks))
     yield "Licence", link(entry.license.url, entry.license.name)

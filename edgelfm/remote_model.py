@@ -16,6 +16,8 @@ from .errors import RequestError
 from .model import Model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Unpack
 
     from .chat.answering import Overflow
@@ -63,6 +65,15 @@ class RemoteModel(Model):
     def context(self) -> int:
         """Tokens of prompt and reply together, 0 if the server does not say. `served.context_from` tells its source."""
         return self._remote.context
+
+    @property
+    def adapter(self) -> None:
+        """Only for models that run here."""
+        return
+
+    def use_adapter(self, adapter: str | Path | None) -> NoReturn:
+        """Only for models that run here."""
+        self._refuse("has the adapters that it was started with; some list them as models of their own")
 
     @cached_property
     def candidate(self) -> Candidate:  # type: ignore[override]

@@ -56,11 +56,16 @@ def test_a_model_answers_with_its_adapter(backend: str, folder: Path, tiny_path:
         assert "with gardener" in repr(lfm)
         assert f'adapter="{lora}"' in lfm.candidate.load_command
         adapted = lfm.chat(QUESTION, **GREEDY)
+        with_it = lfm.candidate
+        assert "gardener" in lfm._repr_mimebundle_()["text/html"]
         lfm.use_adapter(None)
         assert lfm.adapter is None
+        assert "adapter" not in lfm.candidate.load_command
+        assert lfm.plan.chosen == lfm.candidate
         assert lfm.chat(QUESTION, **GREEDY) != adapted
         lfm.use_adapter(lora)
         assert lfm.chat(QUESTION, **GREEDY) == adapted
+        assert lfm.candidate == with_it
 
 
 def test_an_adapter_alone_brings_the_model_it_was_trained_on(folder: Path, lora: Path) -> None:

@@ -186,6 +186,7 @@ class TestSameModel:
     def test_what_only_a_runtime_here_can_do_says_so(self, lfm: edgelfm.Model) -> None:
         for ask in (
             lambda: lfm.memory(), lambda: lfm.count_tokens("a"), lambda: lfm.prime("a"), lambda: lfm.tune(),
+            lambda: lfm.use_adapter(None),
             lambda: lfm.bench(), lambda: lfm.monitor(), lambda: lfm.plan, lambda: lfm.host,
             lambda: lfm.conversation().save("x.json", state=True),
         ):  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import memory
+from . import adapting, memory
 from .loading import Torch
 from .plan import Device, MemoryEstimate, MemoryPart
 from .settings import Rung
@@ -47,7 +47,7 @@ def bill(
     extra = []
     if adapter_bytes:
         where: Device = next((part.device for part in estimate.parts if part.name == "weights"), "host")
-        extra.append(MemoryPart("adapter", adapter_bytes, "estimated", "a LoRA beside the weights", where))
+        extra.append(adapting.part(adapter_bytes, where))
     if copied_bytes:
         extra.append(MemoryPart("output head", copied_bytes, "estimated", "the tied embedding again, repacked"))
     if sizes.companions:

@@ -6,20 +6,20 @@ not at all costs one or two estimates.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..decision import Decision
 from ..models.entry import Artifact, ModelEntry
-from ..units import format_bytes, size_text
+from ..units import format_bytes
 from . import measured, openings, rejections
 from .adapting import adapter_bytes
 from .bill import bill
 from .calibration import Evidence, Subject
+from .command import load_command
 from .loading import Torch
 from .pace import pace
-from .plan import Candidate, KvType, MemoryEstimate, Rejected, Request, Settings, SpeedEstimate
+from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings, SpeedEstimate
 from .ranking import preferred
 from .recording import parameters_per_token
 from .records import Computed, shape
@@ -231,27 +231,6 @@ def _prefill(way: Way, settings: Settings) -> SpeedEstimate:
     """From what was measured here, else unknown."""
     told = way.evidence.prefill(way.subject, settings.threads_prefill.value, settings.micro_batch.value)
     return told if told is not None else prefill_speed(way.artifact.quantization if way.evidence.records else "")
-
-
-def load_command(entry: ModelEntry, artifact: Artifact, context: int, request: Request) -> str:
-    """What to type to get exactly this. What the request left open is decided again as it was here."""
-    given: dict[str, object] = {
-        "backend": artifact.backend,
-        "quantization": artifact.quantization,
-        "context": context,
-        "memory": size_text(request.memory_bytes) if request.memory_bytes is not None else None,
-        "kv_type": request.kv_type,
-        "threads": request.threads,
-        "micro_batch": request.micro_batch,
-        "adapter": str(request.adapter.path) if request.adapter is not None else None,
-    }
-    named = [f"{name}={_literal(value)}" for name, value in given.items() if value is not None]
-    return f"edgelfm.load({', '.join([_literal(artifact.path or entry.id), *named])})"
-
-
-def _literal(value: object) -> str:
-    """As Python reads it; strings in double quotes."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _settings(way: Way, rung: Rung) -> tuple[Settings, MemoryEstimate]:
