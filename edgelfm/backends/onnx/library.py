@@ -30,7 +30,8 @@ class Library:
 
     ort: ModuleType
     errors: tuple[type[Exception], ...]  # its exceptions have no common base
-    plugins: frozenset[str]  # names of providers that came in packages of their own
+    plugins: frozenset[str]  # names of providers that came in packages of their own, and have a device here
+    idle: frozenset[str] = frozenset()  # of those that have none: OpenVINO's package offers Intel's devices only
     broken: tuple[tuple[str, str], ...] = ()  # such packages that could not be registered, and why
 
 
@@ -52,10 +53,11 @@ def library() -> Library:
         )
     ort.set_default_logger_severity(SILENT)
     own: Any = vars(native).values()
-    found = [kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)]
-    errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, *found)
-    plugins, broken = _register(ort, errors)
-    return Library(ort, errors, plugins, broken)
+    kinds = [kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)]
+    errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, *kinds)
+    names, broken = _register(ort, errors)
+    found = {device.ep_name for device in ort.get_ep_devices()} if names else set()
+    return Library(ort, errors, names & found, names - found, broken)
 
 
 def give_back() -> None:

@@ -87,14 +87,16 @@ def _order(library: Library, offer: Offer) -> tuple[list[str], list[tuple[str, s
     else:
         wanted = [full_name(name) for name in offer.wanted]
     wanted = [name for name in dict.fromkeys(wanted) if name != CPU]
-    installs = {known.name: known.install for known in PROVIDERS}
-    refused = [
-        (name, f"this onnxruntime does not have it ({installs.get(name, 'nor does edgelfm know what brings it')})")
-        for name in wanted
-        if name not in here
-    ]
+    refused = [(name, _why_not(library, name)) for name in wanted if name not in here]
     refused += [(package, f"could not be registered: {reason}") for package, reason in library.broken]
     return [*(name for name in wanted if name in here), CPU], refused
+
+
+def _why_not(library: Library, name: str) -> str:
+    if name in library.idle:
+        return "it is installed, and this machine has no device that it works with"
+    install = next((known.install for known in PROVIDERS if known.name == name), "nor does edgelfm know what brings it")
+    return f"this onnxruntime does not have it ({install})"
 
 
 def _load(library: Library, graph: Path, names: Sequence[str], offer: Offer, changed: bytes | None) -> Any:
@@ -158,9 +160,8 @@ def _devices(ort: Any, name: str, wanted: str | None) -> list[Any]:
     for kind in (wanted,) if wanted else ("gpu", "cpu", "npu"):
         if kind in found:
             return [found[kind]]
-    raise BackendError(
-        f"{short_name(name)} has no device {wanted or ''} here" + (f", only: {', '.join(found)}" if found else "")
-    )
+    others = ", ".join(found)
+    raise BackendError(f"{short_name(name)} has no device {wanted or 'that edgelfm knows'} here, only: {others}")
 
 
 def _first_line(error: Exception) -> str:

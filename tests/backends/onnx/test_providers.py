@@ -24,9 +24,14 @@ from tests.backends.conftest import settings
 
 Open = Callable[..., OnnxSession]
 OPENVINO = "OpenVINOExecutionProvider"
-with_openvino = pytest.mark.skipif(
-    find_spec("onnxruntime_ep_openvino") is None, reason="needs: pip install onnxruntime-ep-openvino"
-)
+
+
+@pytest.fixture
+def with_openvino() -> None:
+    if find_spec("onnxruntime_ep_openvino") is None:
+        pytest.skip("needs: pip install onnxruntime-ep-openvino")
+    if OPENVINO not in library().plugins:
+        pytest.skip("needs a processor of Intel's, the only ones that onnxruntime-ep-openvino offers")
 
 
 def asking(*names: str, device: str | None = None) -> Settings:
@@ -112,7 +117,21 @@ def test_a_package_with_a_broken_provider_does_not_stop_the_others(published: Pa
     assert done.stderr == ""
 
 
-@with_openvino
+def test_a_package_without_a_device_here_is_not_tried_and_named_where_it_is_asked_for(published: Path) -> None:
+    """OpenVINO's package can be installed anywhere, and finds no device on a machine without anything of Intel's."""
+    without = replace(library(), plugins=frozenset(), idle=frozenset((OPENVINO,)))
+    unasked, asked = (
+        start(without, published, Offer(wanted), lambda session, memories, in_place: None).report
+        for wanted in (None, ("openvino",))
+    )
+    assert unasked.remarks() == ()
+    assert [name for name, _ in asked.running] == [CPU]
+    assert asked.remarks() == (
+        "OpenVINO does not run: it is installed, and this machine has no device that it works with",
+    )
+
+
+@pytest.mark.usefixtures("with_openvino")
 class TestOpenVino:
     """The class of provider that NPUs have, on a CPU: it takes parts of the graph, compiles them, leaves the rest."""
 
