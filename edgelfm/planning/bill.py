@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import adapting, memory
+from . import adapting, memory, on_the_fly
 from .loading import Torch
 from .plan import Device, MemoryEstimate, MemoryPart
 from .settings import Rung
@@ -45,6 +45,9 @@ def bill(
         torch=torch,
     )
     extra = []
+    if sizes.made_from:
+        note = "the file and its numbers, while they are made smaller"
+        extra.append(MemoryPart("weight copies", round(on_the_fly.WHILE_MADE * sizes.made_from), "estimated", note))
     if adapter_bytes:
         where: Device = next((part.device for part in estimate.parts if part.name == "weights"), "host")
         extra.append(adapting.part(adapter_bytes, where))

@@ -43,6 +43,7 @@ class Sizes:
     download: int  # all files
     grade: Grade  # "measured" stands for counted to the byte
     note: str
+    made_from: int = 0  # bytes of the weights that these are made from while they are loaded
 
 
 def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) -> Sizes | None:
@@ -76,11 +77,13 @@ def sizes(entry: ModelEntry, artifact: Artifact, catalog: Sequence[ModelEntry]) 
         grade = "estimated"
         note = note or ("size of the files" if published is not None else "bits per weight times parameters")
     download = (published if published is not None else weights) + companions if main is not None else 0
+    made_from = 0
     if artifact.backend == "transformers" and artifact.quantization in on_the_fly.BITS:
         count = entry.parameters or parameters(architecture)
+        made_from = published or 2 * count
         weights = on_the_fly.made_bytes(count, architecture, artifact.quantization)
         read, note = round(weights * _active_share(entry)), "made while it is loaded; embeddings stay in 16 bits"
-    return Sizes(architecture, tensors, weights, read, companions, bounded, download, grade, note)
+    return Sizes(architecture, tensors, weights, read, companions, bounded, download, grade, note, made_from)
 
 
 def stand_in(entry: ModelEntry, catalog: Sequence[ModelEntry]) -> Architecture | None:

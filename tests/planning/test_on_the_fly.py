@@ -53,6 +53,7 @@ def test_what_they_weigh(asked: Planned, bits: str, library: str, gib: float) ->
     assert chosen is not None
     assert chosen.quantization == bits
     assert chosen.memory.part("weights") == pytest.approx(gib * GIB, rel=0.01)
+    assert chosen.memory.part("weight copies") == pytest.approx(2.1 * 2 * 1.17e9, rel=0.01)  # while they are made
     assert chosen.artifact.repo == "LiquidAI/LFM2.5-1.2B-Instruct"  # what is downloaded is not quantized
     assert chosen.settings.dtype is not None
     assert chosen.settings.dtype.value == "bf16"
