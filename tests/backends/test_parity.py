@@ -223,6 +223,9 @@ ROUNDED = {
     ("mlx", "8bit"): 5e-3,
     ("mlx", "4bit"): 2.5e-1,
     ("onnx", "int4"): 2e-1,
+    ("published", "fp16"): 1e-5,
+    ("published", "q8"): 3e-3,
+    ("published", "quantized"): 6e-3,
 }
 PLACES = 32
 
@@ -246,7 +249,10 @@ def _rounded(kind: str, quantization: str, folder: Path, made: Path) -> Session:
         from edgelfm.backends.transformers.session import TransformersSession
 
         return TransformersSession(load_torch(folder, dtype=quantization), given)
-    path = _converted(folder, kind, quantization, made)
+    if kind == "published":
+        path = _published(folder, quantization, made)
+    else:
+        path = _converted(folder, kind, quantization, made)
     if kind == "gguf":
         from edgelfm.backends.llama_cpp.loading import load as load_llama
         from edgelfm.backends.llama_cpp.session import LlamaSession
@@ -261,6 +267,19 @@ def _rounded(kind: str, quantization: str, folder: Path, made: Path) -> Session:
     from edgelfm.backends.onnx.session import OnnxSession
 
     return OnnxSession(load_graph(path, given))
+
+
+def _published(folder: Path, quantization: str, made: Path) -> Path:
+    """A graph as repositories have it: `model_q8` is Liquid AI's, `model_quantized` what transformers.js makes."""
+    from tests.onnx_export import quantize_dynamically, write_published_onnx
+
+    name = f"model_{quantization}.onnx"
+    if quantization == "quantized":
+        whole = write_published_onnx(folder, made)
+        return quantize_dynamically(whole, whole.with_name(name))
+    if quantization == "q8":
+        return write_published_onnx(folder, made, bits=8, name=name)
+    return write_published_onnx(folder, made, dtype="float16", name=name)
 
 
 def _kl(one: np.ndarray, other: np.ndarray) -> float:
