@@ -15,6 +15,7 @@ LFM2_1_2B = Architecture(
     name="lfm2", layers=16, kv_heads=tuple(8 if i in (2, 5, 8, 10, 12, 14) else 0 for i in range(16)), hidden=2048,
     heads=32, head_dim=64, feed_forward=8192, vocabulary=65536, conv_cache=3,
 )  # fmt: skip
+LFM2_350M = replace(LFM2_1_2B, hidden=1024, heads=16, feed_forward=4608)
 Q4_0 = 693_365_760  # bytes of the tensors
 
 
@@ -83,6 +84,24 @@ def test_a_sliding_window_keeps_no_more_keys_than_it_sees() -> None:
             estimate(backend, shape, weight_bytes=GIB, context=4096).part("KV cache") for shape in (both, sliding)
         )
         assert less == all_of_it * (4096 + 256) // (2 * 4096)
+
+
+#: Peaks of `load(graph, backend="onnx", context=4096)` after a prompt of 600 tokens and a reply of 32, in MiB, and the
+#: part of the KV cache that such a prompt leaves untouched. Graphs of the 350M shape as tests/onnx_export.py writes
+#: them, onnxruntime 1.32, x86-64.
+GRAPHS = [("q4", 242, 4, 567, 82), ("q8", 392, 4, 759, 82), ("quantized", 403, 4, 788, 82), ("fp16", 804, 2, 1770, 41)]
+
+
+@pytest.mark.parametrize(
+    ("weights", "number_bytes", "peak", "untouched"), [case[1:] for case in GRAPHS], ids=[case[0] for case in GRAPHS]
+)
+def test_graphs_of_every_width_take_what_was_measured(
+    weights: int, number_bytes: int, peak: int, untouched: int
+) -> None:
+    memory = estimate(
+        "onnx", LFM2_350M, weight_bytes=weights * MIB, context=4096, number_bytes=number_bytes, micro_batch=512
+    )
+    assert memory.total / MIB == pytest.approx(peak + untouched, rel=0.06)
 
 
 def test_a_thousand_estimates_leave_time_for_the_plan() -> None:
