@@ -1,10 +1,12 @@
 """Measures the ONNX Runtime backend against onnxruntime-genai's own loop, on the 350M shape with int4 weights.
 
 Ways to write the same tokens take turns, a few tokens each, in one process, so that what the machine does besides hits
-all of them. In each round everything is opened anew in another order: where a model's weights come to lie in memory is
-luck, and worth 5 %. onnxruntime-genai runs twice, as it comes and with the threads that edgelfm is given. The published
-layout is the same graph with the names of the LiquidAI/*-ONNX repositories. The weights are random: speed does not
-depend on them. Needs: pip install 'edgelfm[peers]' onnx. Takes five minutes, the first time seven.
+all of them. A turn begins after a pause, in which the threads of the way before go to sleep: those of onnxruntime-genai
+spin for a while after its last token, on the cores that the next way is measured on. In each round everything is
+opened anew in another order: where a model's weights come to lie in memory is luck, and worth 5 %. onnxruntime-genai
+runs twice, as it comes and with the threads that edgelfm is given. The published layout is the same graph with the
+names of the LiquidAI/*-ONNX repositories. The weights are random: speed does not depend on them. Needs: pip install
+'edgelfm[peers]' onnx. Takes five minutes, the first time seven.
 
     python scripts/bench_onnx.py [--threads 2] [--rounds 4] [--tokens 97] [--prompt 128] [--folder FOLDER]
 """
@@ -37,6 +39,7 @@ from tests.onnx_export import rename
 from tests.tiny_folder import write_tiny_lfm2_folder
 
 TURN = 8  # tokens that one way writes before it is the next one's turn
+PAUSE_SECONDS = 0.1  # between two turns
 PEER = "onnxruntime-genai"
 BARS = {"edgelfm, genai folder": 1.0, "edgelfm, published layout": 0.95}
 
@@ -149,12 +152,14 @@ def take_turns(ways: dict[str, Any], tokens: int, prompt: int, measured: dict[st
     order = list(ways)
     for counts in (False, True):
         for name in order:
+            time.sleep(PAUSE_SECONDS)
             started = time.perf_counter()
             measured[name].written = [next(ways[name])]
             if counts:
                 measured[name].prefill.append(prompt / (time.perf_counter() - started))
         for _ in range((tokens - 1) // TURN):
             for name in order:
+                time.sleep(PAUSE_SECONDS)
                 wall, cpu = time.perf_counter(), time.process_time()
                 measured[name].written.extend(next(ways[name]) for _ in range(TURN))
                 if counts:

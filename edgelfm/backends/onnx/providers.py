@@ -18,7 +18,7 @@ from .library import SILENT, Library
 from .placement import Memories, ProvidersReport, in_place, memories, placement
 
 Trial = TypeVar("Trial")
-_SPIN_MICROSECONDS = "10"
+_SPIN_MICROSECONDS = "30"
 #: The release of ONNX Runtime that this was seen to work in. Older ones may not know the limit: no spinning.
 _BOUNDED_SPINNING = (1, 32)
 
@@ -129,9 +129,13 @@ def _load(library: Library, graph: Path, names: Sequence[str], offer: Offer, cha
 def _waiting(version: str) -> Iterator[tuple[str, str]]:
     """How threads wait for work: they spin for a moment, as an operator follows another within microseconds.
 
-    Threads that spin as long as ONNX Runtime lets them take the cores from whatever else is at work. LFM2-350M, two
-    cores of a Xeon, tokens/s quiet and with one core kept busy: 57 and 46 without spinning, 67 and 31 with all of it,
-    67 and 46 with 8 us, 69 and 39 with 20 us.
+    Threads that spin as long as ONNX Runtime lets them take the cores from whatever else is at work, and those that
+    stop too soon must be woken by the system for the next operator. LFM2-350M, tokens/s quiet and with one core kept
+    busy, each setting in a process of its own. Two cores of an EPYC: 67 and 45 with 10 us, 72 and 43 with 30, 71 and
+    40 with 50, 75 and 40 with 100, and onnxruntime-genai, whose threads spin without end, 68 and 28. In other runs
+    there: 64 and 46 without spinning, 71 and 31 with all of it in a run and none between runs
+    (`session.force_spinning_stop`). Two cores of a Xeon: 57 and 46 without, 67 and 46 with 8 us, 69 and 39 with 20,
+    67 and 31 with all of it.
     """
     release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     bounded = release >= _BOUNDED_SPINNING
