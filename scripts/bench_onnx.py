@@ -1,12 +1,12 @@
 """Measures the ONNX Runtime backend against onnxruntime-genai's own loop, on the 350M shape with int4 weights.
 
-Ways to write the same tokens take turns, a few tokens each, in one process, so that what the machine does besides hits
-all of them. A turn begins after a pause, in which the threads of the way before go to sleep: those of onnxruntime-genai
-spin for a while after its last token, on the cores that the next way is measured on. In each round everything is
+Ways to write the same tokens take turns, a few tokens each, so that what the machine does besides hits all of them.
+Each has a process of its own: the threads of one runtime spin on for a while after its last token, and four models in
+one process cost some of them a tenth. Between turns there is a pause in which they settle. In each round everything is
 opened anew in another order: where a model's weights come to lie in memory is luck, and worth 5 %. onnxruntime-genai
 runs twice, as it comes and with the threads that edgelfm is given. The published layout is the same graph with the
-names of the LiquidAI/*-ONNX repositories. The weights are random: speed does not depend on them. Needs: pip install
-'edgelfm[peers]' onnx. Takes five minutes, the first time seven.
+names of the LiquidAI/*-ONNX repositories. The weights are random: speed does not depend on them.
+Needs: pip install 'edgelfm[peers]' onnx. Takes four minutes, the first time six.
 
     python scripts/bench_onnx.py [--threads 2] [--rounds 4] [--tokens 97] [--prompt 128] [--folder FOLDER]
 """
@@ -14,18 +14,20 @@ names of the LiquidAI/*-ONNX repositories. The weights are random: speed does no
 from __future__ import annotations
 
 import argparse
+import functools
+import multiprocessing
 import os
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `tests`, which is no package that could be installed
 
@@ -41,6 +43,7 @@ from tests.tiny_folder import write_tiny_lfm2_folder
 TURN = 8  # tokens that one way writes before it is the next one's turn
 PAUSE_SECONDS = 0.1  # between two turns
 PEER = "onnxruntime-genai"
+Opener = Callable[[], Generator[int]]
 BARS = {"edgelfm, genai folder": 1.0, "edgelfm, published layout": 0.95}
 
 
@@ -67,22 +70,52 @@ def main() -> None:
     genai = make_genai(given.folder)
     published = make_published(genai, given.folder / "published")
     prompt = [20 + i * 37 % 60000 for i in range(given.prompt)]
-    openers: dict[str, Callable[[], Iterator[int]]] = {
-        PEER: lambda: generator(genai, prompt, given.tokens, None),
-        f"{PEER}, {given.threads} threads": lambda: generator(genai, prompt, given.tokens, given.threads),
-        "edgelfm, genai folder": lambda: tokens_of(genai, prompt, given.tokens, given.threads),
-        "edgelfm, published layout": lambda: tokens_of(published, prompt, given.tokens, given.threads),
+    openers: dict[str, Opener] = {
+        PEER: functools.partial(generator, genai, prompt, given.tokens, None),
+        f"{PEER}, {given.threads} threads": functools.partial(generator, genai, prompt, given.tokens, given.threads),
+        "edgelfm, genai folder": functools.partial(tokens_of, genai, prompt, given.tokens, given.threads),
+        "edgelfm, published layout": functools.partial(tokens_of, published, prompt, given.tokens, given.threads),
     }
     measured = {name: Measured() for name in openers}
     for number in range(given.rounds):
         order = list(openers)
         random.Random(number).shuffle(order)
-        ways = {name: openers[name]() for name in order}
+        ways = {name: Way(openers[name]) for name in order}
         take_turns(ways, given.tokens, given.prompt, measured)
         for way in ways.values():
             way.close()
     report(measured)
     print(f"{given.rounds} rounds, {given.threads} threads, load of the machine {os.getloadavg()[0]:.1f}")
+
+
+class Way:
+    """One way at work in a process of its own, which writes as many tokens as it is told and says how long it took."""
+
+    def __init__(self, opener: Opener) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=write, args=(theirs, opener), daemon=True)
+        self._process.start()
+
+    def write(self, tokens: int) -> tuple[list[int], float, float]:
+        """The tokens, and the seconds by the clock and of all threads."""
+        self._pipe.send(tokens)
+        written: tuple[list[int], float, float] = self._pipe.recv()
+        time.sleep(PAUSE_SECONDS)
+        return written
+
+    def close(self) -> None:
+        self._pipe.send(0)
+        self._process.join()
+
+
+def write(pipe: Connection, opener: Opener) -> None:
+    """What the process does, until it is told to write nothing."""
+    with closing(opener()) as tokens:
+        while count := pipe.recv():
+            wall, cpu = time.perf_counter(), time.process_time()
+            written = [next(tokens) for _ in range(count)]
+            pipe.send((written, time.perf_counter() - wall, time.process_time() - cpu))
 
 
 def make_genai(folder: Path) -> Path:
@@ -147,27 +180,25 @@ def tokens_of(path: Path, prompt: list[int], tokens: int, threads: int) -> Gener
                 yield from event.ids
 
 
-def take_turns(ways: dict[str, Any], tokens: int, prompt: int, measured: dict[str, Measured]) -> None:
+def take_turns(ways: dict[str, Way], tokens: int, prompt: int, measured: dict[str, Measured]) -> None:
     """Let each way write two replies, and measure the second; the first warms everything up."""
     order = list(ways)
     for counts in (False, True):
         for name in order:
-            time.sleep(PAUSE_SECONDS)
-            started = time.perf_counter()
-            measured[name].written = [next(ways[name])]
+            measured[name].written, seconds, _ = ways[name].write(1)
             if counts:
-                measured[name].prefill.append(prompt / (time.perf_counter() - started))
+                measured[name].prefill.append(prompt / seconds)
         for _ in range((tokens - 1) // TURN):
             for name in order:
-                time.sleep(PAUSE_SECONDS)
-                wall, cpu = time.perf_counter(), time.process_time()
-                measured[name].written.extend(next(ways[name]) for _ in range(TURN))
+                written, wall, cpu = ways[name].write(TURN)
+                measured[name].written += written
                 if counts:
-                    measured[name].wall.append(time.perf_counter() - wall)
-                    measured[name].cpu.append(time.process_time() - cpu)
+                    measured[name].wall.append(wall)
+                    measured[name].cpu.append(cpu)
             order.append(order.pop(0))
-        for name in order:
-            measured[name].written.extend(next(ways[name]) for _ in range((tokens - 1) % TURN))
+        if rest := (tokens - 1) % TURN:
+            for name in order:
+                measured[name].written += ways[name].write(rest)[0]
 
 
 def report(measured: dict[str, Measured]) -> None:

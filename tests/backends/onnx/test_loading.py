@@ -257,7 +257,7 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
 def test_what_came_of_the_providers_is_told_by_the_model(published: Path) -> None:
     with edgelfm.load(published, backend="onnx", tune=False, progress=False) as lfm:
         assert lfm.remarks == ()  # all on the CPU, as nothing else was there
-        assert "Runtime" not in lfm._repr_mimebundle_()["text/html"]
+        assert ">Runtime<" not in lfm._repr_mimebundle_()["text/html"]
         lfm._session.providers_report = ProvidersReport(  # type: ignore[attr-defined]
             (("OpenVINOExecutionProvider", 150), ("CPUExecutionProvider", 2)), (), (("GroupQueryAttention", 2),)
         )
