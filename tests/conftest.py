@@ -20,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 WITH_TORCH = (
     "/backends/transformers/", "/backends/onnx/", "/backends/test_parity.py", "/backends/test_beside.py",
+    "/backends/test_contract.py",
     "/tests/conversion/", "/tests/test_adapters.py",
 )  # fmt: skip
 MACHINES = Path(__file__).parent / "hardware" / "machines"

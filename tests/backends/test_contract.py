@@ -5,6 +5,7 @@ The tiny LFM2 in 32 bits. A runtime joins by a line in `RUNTIMES`; what only one
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,15 +42,33 @@ def _mlx(folder: Path, **given: Any) -> FolderSession:
     return MlxSession(load(folder), settings(**given))
 
 
-#: What opens a session on a folder, and the module without which it cannot.
-RUNTIMES = {"transformers": (_transformers, "torch"), "mlx": (_mlx, "mlx_lm")}
+def _onnx(folder: Path, **given: Any) -> FolderSession:
+    from edgelfm.backends.onnx.loading import load
+    from edgelfm.backends.onnx.session import OnnxSession
+
+    return OnnxSession(load(_graph(folder), settings(**given)))
+
+
+@functools.cache
+def _graph(folder: Path) -> Path:
+    """The network of `folder` in the layout of the published repositories."""
+    from tests.onnx_export import write_published_onnx
+
+    return write_published_onnx(folder, folder.with_name("contract-onnx"))
+
+
+#: What opens a session on a folder, and the modules without which it cannot.
+RUNTIMES = {
+    "transformers": (_transformers, ("torch",)), "mlx": (_mlx, ("mlx_lm",)), "onnx": (_onnx, ("onnxruntime", "onnx")),
+}  # fmt: skip
 
 
 @pytest.fixture(params=RUNTIMES)
 def open_(request: pytest.FixtureRequest, tiny_folder: Path) -> Iterator[Open]:
     """Opens sessions of each runtime in turn and closes them after the test. What is given goes to `settings`."""
-    opener, module = RUNTIMES[request.param]
-    pytest.importorskip(module, reason=f"needs: pip install 'edgelfm[{request.param}]'")
+    opener, modules = RUNTIMES[request.param]
+    for module in modules:
+        pytest.importorskip(module, reason=f"needs: pip install 'edgelfm[{request.param}]' onnx")
     opened: list[FolderSession] = []
 
     def open_(**given: Any) -> FolderSession:

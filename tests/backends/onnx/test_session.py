@@ -16,10 +16,9 @@ import pytest
 
 from edgelfm.backends.base import Token
 from edgelfm.backends.cancel import Cancel
-from edgelfm.backends.llama_cpp.session import LlamaSession
 from edgelfm.backends.onnx.session import OnnxSession
 from edgelfm.decision import Decision
-from edgelfm.errors import ContextExceeded, RequestError, SessionClosed, StateRefused
+from edgelfm.errors import StateRefused
 from edgelfm.models.entry import Sampling
 from tests.backends.conftest import settings
 
@@ -37,16 +36,6 @@ def answer(session: OnnxSession, prompt: list[int], count: int = 8) -> list[int]
 
 
 class TestTheSameAnswers:
-    @pytest.mark.parametrize("text", ["one two three", "The colour of the sea", "number 5 says"])
-    def test_64_greedy_tokens_are_those_of_llama_cpp(
-        self, text: str, model: Path, tiny_path: Path, open_onnx: Open, open_session: Callable[..., LlamaSession]
-    ) -> None:
-        ours, theirs = open_onnx(model), open_session(tiny_path)
-        prompt = ours.tokenize(text)
-        assert prompt == theirs.tokenize(text)
-        events = list(ours.generate(prompt, GREEDY, max_tokens=64))
-        assert ids_of(events) == ids_of(list(theirs.generate(prompt, GREEDY, max_tokens=64)))
-
     def test_logits_and_64_tokens_are_those_of_transformers(
         self, model: Path, tiny_folder: Path, open_onnx: Open
     ) -> None:
@@ -175,12 +164,6 @@ class TestState:
 
 
 class TestSampling:
-    def test_the_same_seed_gives_the_same_text_and_another_another(self, published: Path, open_onnx: Open) -> None:
-        session = open_onnx(published)
-        prompt = session.tokenize("hello")
-        texts = [ids_of(list(session.generate(prompt, HOT, max_tokens=12, seed=seed))) for seed in (7, 7, 8)]
-        assert texts[0] == texts[1] != texts[2]
-
     def test_the_same_seed_gives_the_same_text_in_every_layout(
         self, published: Path, model: Path, open_onnx: Open
     ) -> None:
@@ -190,37 +173,10 @@ class TestSampling:
             texts.append(ids_of(list(session.generate(session.tokenize("hello"), HOT, max_tokens=12, seed=3))))
         assert texts[0] == texts[1]
 
-    def test_a_repetition_penalty_looks_at_prompt_and_reply(self, published: Path, open_onnx: Open) -> None:
-        session = open_onnx(published)
-        once_each = ids_of(
-            list(session.generate(session.tokenize("hello"), Sampling(repetition_penalty=1e6), max_tokens=30))
-        )
-        assert len(set(once_each)) == len(once_each)
-
     def test_a_bias_decides(self, published: Path, open_onnx: Open) -> None:
         session = open_onnx(published)
         events = list(session.generate([20, 21], GREEDY, max_tokens=3, logit_bias={99: 1000.0}))
         assert ids_of(events) == [99, 99, 99]
-
-
-class TestText:
-    def test_random_weights_write_broken_utf8_and_we_never_show_it_broken(
-        self, published: Path, open_onnx: Open
-    ) -> None:
-        session = open_onnx(published)
-        events = list(session.generate(session.tokenize("x"), Sampling(temperature=3.0), max_tokens=150, seed=3))
-        written = b"".join(session.vocabulary.piece(token) for token in ids_of(events))
-        assert len(written) > 50
-        assert "".join(event.text for event in events) == written.decode("utf-8", "replace")
-
-    def test_a_stop_string_is_not_shown_and_ends_the_reply(self, model: Path, open_onnx: Open) -> None:
-        session = open_onnx(model)
-        prompt = session.tokenize("hello there")
-        whole = "".join(event.text for event in session.generate(prompt, GREEDY, max_tokens=16))
-        stop = whole[6:8]
-        events = list(session.generate(prompt, GREEDY, max_tokens=16, stop=[stop]))
-        assert "".join(event.text for event in events) == whole[: whole.index(stop)]
-        assert events[-1].finish_reason == "stop"
 
 
 class SecondThoughts(Cancel):
@@ -238,16 +194,6 @@ class SecondThoughts(Cancel):
 
 
 class TestCancel:
-    def test_between_two_tokens(self, model: Path, open_onnx: Open) -> None:
-        session, cancel = open_onnx(model), Cancel()
-        events = []
-        for event in session.generate(session.tokenize("hello there"), GREEDY, cancel=cancel):
-            events.append(event)
-            if len(events) == 3:
-                cancel.set()
-        assert events[-1].finish_reason == "cancelled"
-        assert events[-1].timings.completion_tokens <= 4
-
     def test_in_the_middle_of_a_computation_which_leaves_the_state_as_it_was(
         self, model: Path, open_onnx: Open
     ) -> None:
@@ -297,70 +243,3 @@ class TestCancel:
         after = list(session.generate(prompt, GREEDY, max_tokens=5))
         assert after[-1].timings.cached_tokens == 16
         assert ids_of(after) == answer(open_onnx(model, micro_batch=8), prompt, 5)
-
-    def test_cancelling_one_does_not_stop_the_next(self, published: Path, open_onnx: Open) -> None:
-        session, cancel = open_onnx(published), Cancel()
-        list(session.generate([20, 21], GREEDY, max_tokens=3, cancel=cancel))
-        cancel.set()
-        assert list(session.generate([20, 21], GREEDY, max_tokens=3))[-1].finish_reason == "length"
-
-
-class TestThreads:
-    def test_each_gets_what_it_would_get_alone(self, published: Path, open_onnx: Open) -> None:
-        session = open_onnx(published, micro_batch=1)
-        prompts = [session.tokenize(f"number {i} says") for i in range(4)]
-        alone = [answer(session, prompt, 5) for prompt in prompts]
-        together: dict[int, list[int]] = {}
-        start = threading.Barrier(len(prompts))
-
-        def work(index: int) -> None:
-            start.wait(10)
-            together[index] = answer(session, prompts[index], 5)
-
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(prompts))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert [together[i] for i in range(len(prompts))] == alone
-
-    def test_closing_ends_a_reply_in_another_thread(self, published: Path, open_onnx: Open) -> None:
-        session = open_onnx(published, context=4096)
-        begun, ended = threading.Event(), []
-
-        def work() -> None:
-            try:
-                for _ in session.generate(session.tokenize("hello there"), HOT, seed=2, logit_bias={2: -1e4, 7: -1e4}):
-                    begun.set()
-            except SessionClosed as error:
-                ended.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        assert begun.wait(30)
-        session.close()
-        session.close()
-        thread.join(30)
-        assert not thread.is_alive()
-        assert ended
-        with pytest.raises(SessionClosed, match="closed"):
-            session.generate([1], GREEDY)
-
-
-class TestLimits:
-    def test_a_prompt_longer_than_the_context_names_both_lengths(self, published: Path, open_onnx: Open) -> None:
-        session = open_onnx(published, context=256)
-        with pytest.raises(ContextExceeded, match="300 tokens and the context holds 256") as caught:
-            session.generate([20] * 300, GREEDY)
-        assert (caught.value.prompt_tokens, caught.value.context) == (300, 256)
-
-    def test_a_reply_ends_where_the_context_ends(self, model: Path, open_onnx: Open) -> None:
-        session = open_onnx(model, context=40)
-        events = list(session.generate([20] * 36, Sampling(repetition_penalty=1.5)))
-        assert events[-1].finish_reason == "length"
-        assert events[-1].timings.completion_tokens == 4
-
-    @pytest.mark.parametrize(("prompt", "maximum"), [([], None), ([1], 0), ([1], -3)])
-    def test_senseless_requests(self, prompt: list[int], maximum: int | None, published: Path, open_onnx: Open) -> None:
-        with pytest.raises(RequestError):
-            open_onnx(published).generate(prompt, GREEDY, max_tokens=maximum)
