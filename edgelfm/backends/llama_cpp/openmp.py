@@ -20,13 +20,13 @@ _SOFT = 1  # omp_pause_soft: give threads back, keep settings (OpenMP 5.0, secti
 
 def rest() -> None:
     """Let go of the team of the thread that calls this. Nothing happens where the runtime has no OpenMP of GNU's."""
-    if (pause := _pause()) is not None:
+    if "llama_cpp" in sys.modules and (pause := _pause()) is not None:  # before, there is nothing to be found
         pause(_SOFT)
 
 
 @functools.cache
 def _pause() -> Callable[[int], int] | None:
-    """`omp_pause_resource_all` of the libgomp in this process. Asked after llama.cpp has loaded it."""
+    """`omp_pause_resource_all` of the libgomp in this process. Asked once, after llama.cpp has loaded it."""
     if sys.platform != "linux":
         return None
     found: list[Callable[[int], int]] = []
