@@ -16,6 +16,8 @@ from .plan import Budget, Candidate, Plan, Rejected, Request
 
 #: Extra of the edgelfm package that installs each backend.
 EXTRAS = {"llama.cpp": "llama", "transformers": "transformers", "onnx": "onnx", "mlx": "mlx"}
+#: What `edgelfm convert` makes of a folder of safetensors, by the runtime that takes it.
+MADE_FROM_FOLDERS = {"llama.cpp": "gguf", "onnx": "onnx"}
 #: Which rejection is closest to running: one command away first, another question last.
 ORDER = {"backend": 0, "quantization": 1, "context": 2, "disk": 3, "memory": 4, "unsupported": 5, "task": 6}
 
@@ -95,10 +97,14 @@ def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, arc
 
 
 def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
-    """The model does not come in this quantization."""
+    """The model does not come in this quantization, or not for this runtime at all."""
     published = entry.quantizations(backend)
+    reason = f"not published as {quantization}" if quantization else f"does not come in a form for {backend}"
     fix = f"choose quantization {', '.join(published)}" if published else f"choose another backend than {backend}"
-    return Rejected(entry.id, backend, quantization, f"not published as {quantization}", fix, 0, "quantization")
+    folder = next((one.path for one in entry.artifacts if one.path and one.backend == "transformers"), "")
+    if not published and folder and backend in MADE_FROM_FOLDERS:
+        fix = f"edgelfm convert {folder} --to {MADE_FROM_FOLDERS[backend]}"
+    return Rejected(entry.id, backend, quantization, reason, fix, 0, "quantization")
 
 
 def unsupported_context(entry: ModelEntry, artifact: Artifact, asked: int, supported: int, advertised: int) -> Rejected:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from edgelfm.errors import DoesNotFit, PlanningError
 from edgelfm.hardware.host import Host
 from edgelfm.hardware.profiles import Match
-from edgelfm.models.entry import ModelEntry
+from edgelfm.models.entry import Artifact, File, ModelEntry
 from edgelfm.planning import plan, require
 from edgelfm.planning.plan import Budget, Request
-from edgelfm.planning.rejections import install_command, installed, room_fix
+from edgelfm.planning.rejections import install_command, installed, room_fix, unpublished
 from edgelfm.units import GIB, MIB
 
 MakeHost = Callable[..., Host]
@@ -21,6 +22,14 @@ MakeMatch = Callable[..., Match]
 
 def budget(available: int, reserve: int = 512 * MIB) -> Budget:
     return Budget(available, reserve, max(0, available - reserve), "")
+
+
+@pytest.mark.parametrize(("backend", "to"), [("llama.cpp", "gguf"), ("onnx", "onnx")])
+def test_a_folder_of_safetensors_is_to_be_converted(backend: str, to: str, model: Callable[[str], ModelEntry]) -> None:
+    folder = Artifact("transformers", "bf16", "", (File("model.safetensors"),), path="/models/mine")
+    refused = unpublished(replace(model("lfm2.5-350m"), artifacts=(folder,)), backend, "")
+    assert refused.reason == f"does not come in a form for {backend}"
+    assert refused.fix == f"edgelfm convert /models/mine --to {to}"
 
 
 def test_programs_can_be_closed_where_the_machine_is_big_enough(make_host: MakeHost) -> None:
