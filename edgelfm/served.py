@@ -10,9 +10,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .planning.plan import Rejected
-from .planning.ranking import belongs
-
 if TYPE_CHECKING:
     from .backends.remote.server import Server
     from .planning.plan import Candidate, Plan
@@ -29,6 +26,7 @@ def with_servers(made: Plan) -> Plan:
     if not asked and (made.request.backend is not None or REMOTE not in made.match.profile.backends):
         return made
     from .backends.remote.discovery import discover
+    from .planning.plan import Rejected
 
     servers = discover(_PATIENCE)
     found = [one for server in servers for one in _candidates(made, server)]
@@ -48,6 +46,7 @@ def with_servers(made: Plan) -> Plan:
 def _candidates(made: Plan, server: Server) -> Iterator[Candidate]:
     """Models of `server` that the request could mean: the named one, or those of the catalogue for its task."""
     from .backends.remote.candidate import candidate, entry_for
+    from .planning.ranking import belongs
 
     request = made.request
     for served in server.models:
