@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,7 +40,7 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Use at most this much, as in '1.5 GiB'.", rich_help_panel=_WISHES)
 ]
 Adapter = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="PATH",
         help="A LoRA beside the model: a folder of PEFT or mlx-lm, a repository, a .gguf file.",

@@ -229,3 +229,7 @@ def test_a_lora_beside_the_model(edgelfm: Callable, tiny_path: Path, tmp_path: P
     wrong = edgelfm(*once, "--adapter", str(tmp_path))
     assert wrong.status != 0
     assert "holds no adapter_config.json" in wrong.err
+    elsewhere = edgelfm(*once, "--adapter", "someone/gardener-lora", "--offline")
+    assert elsewhere.status != 0
+    assert "the adapter someone/gardener-lora is not on this disk" in elsewhere.err
+    assert "go online once" in elsewhere.err
