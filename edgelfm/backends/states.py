@@ -28,10 +28,16 @@ class Copied:
 
     data: Any
     bytes: int
+    logits: bool = False  # whether those after its last token are in it, so that the next one can be sampled at once
 
 
 class Runtime(Protocol):
     """What a runtime does with its live state."""
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether checkpoints can have logits in them. It pays where one token takes as long as many together."""
+        ...
 
     @property
     def cuttable(self) -> bool:
@@ -39,11 +45,11 @@ class Runtime(Protocol):
         ...
 
     def checkpoint(self) -> Copied:
-        """Copy the part that cannot be cut back."""
+        """Copy the part that cannot be cut back, and the logits if they are known and wanted."""
         ...
 
     def go_back(self, length: int, checkpoint: Copied | None) -> bool:
-        """Cut the live state to `length` tokens, and put back the part that cannot be cut. False if it would not."""
+        """Cut the live state to `length` tokens, and put back what is in the checkpoint. False if it would not."""
         ...
 
     def size(self) -> int:
@@ -99,9 +105,10 @@ class States:
     _clock: int = 0
 
     def go_to(self, prompt: Sequence[int], *, keep: bool = True) -> int:
-        """Make the live state the longest beginning of `prompt` that can be had, short of its last token.
+        """Make the live state the longest beginning of `prompt` that can be had.
 
-        Returns its length in tokens. `keep` says whether what is made of it will be wanted again.
+        Returns its length in tokens: all of them only if the logits after them are known, else the last is left to be
+        evaluated. `keep` says whether what is made of it will be wanted again.
         """
         prompt, before = list(prompt), len(self.tokens)
         reach = _reach(self.tokens, self.checkpoints, self.runtime.cuttable, prompt)
@@ -116,7 +123,7 @@ class States:
         self.keep = keep
         if source is not None and not self._unpark(source, best):
             return self.go_to(prompt, keep=keep)  # without that one, which is gone
-        reached = self._cut(best)
+        reached = self._cut(best, always=best == len(prompt))  # with its logits, also where it is already
         self._shrink(0)
         if reached and (source is not None or reached < before):
             self.events.emit("restore", tokens=reached, note="" if source is None else "parked")
@@ -128,12 +135,16 @@ class States:
 
     def mark(self) -> None:
         """Make the place where the live state is now one to come back to."""
-        if self.runtime.cuttable or not self.tokens:
+        cuttable = self.runtime.cuttable
+        if not self.tokens or (cuttable and not self.runtime.keeps_logits):
             return
         if self.checkpoints and self.checkpoints[-1].length == len(self.tokens):
             self.checkpoints[-1].used = self._tick()
             return
-        self.checkpoints.append(Checkpoint(len(self.tokens), self.runtime.checkpoint(), self._tick()))
+        copied = self.runtime.checkpoint()
+        if cuttable and not copied.logits:
+            return
+        self.checkpoints.append(Checkpoint(len(self.tokens), copied, self._tick()))
         self.events.emit("checkpoint", tokens=len(self.tokens))
         self._shrink(0)
 
@@ -282,8 +293,12 @@ def common_prefix(left: list[int], right: list[int]) -> int:
 
 
 def _reach(tokens: list[int], checkpoints: list[Checkpoint], cuttable: bool, prompt: list[int]) -> int:
-    """Tokens of `prompt` that a state can be made to stand for. The last is always evaluated: its logits are wanted."""
-    shared = min(common_prefix(tokens, prompt), len(prompt) - 1)
+    """Tokens of `prompt` that a state can be made to stand for. All of them only where the logits are known as well."""
+    shared = common_prefix(tokens, prompt)
+    if shared == len(prompt):
+        if any(one.length == shared and one.copied.logits for one in checkpoints):
+            return shared
+        shared -= 1
     if shared == len(tokens) or cuttable:
         return shared
     return max((one.length for one in checkpoints if one.length <= shared), default=0)

@@ -12,12 +12,10 @@ NEAREST = 32
 
 
 def stops(prompt: Sequence[int], start: int, ends_message: Callable[[int], bool]) -> list[int]:
-    """Lengths in tokens at which a prefill from `start` on should pause. The last is the length of the prompt.
+    """Lengths in tokens at which a prefill from `start` on should pause, short of the last token.
 
     A message ends where the model itself would end one. The first end is that of the system prompt, with which other
-    conversations begin; the last is where the newest message can be exchanged for another. The last token is always
-    evaluated alone, as it is when the same prompt comes again: in a batch it would be rounded in another way, and the
-    same question could get two answers at temperature 0.
+    conversations begin; the last is where the newest message can be exchanged for another.
     """
     last = len(prompt) - 1
     ends = [i + 1 for i in range(start, last - 1) if ends_message(prompt[i])]
@@ -30,4 +28,4 @@ def stops(prompt: Sequence[int], start: int, ends_message: Callable[[int], bool]
             wanted.append(end)
             at = end
     wanted += range(at + SPACING, last - NEAREST, SPACING)
-    return [*wanted, last, len(prompt)] if last > start else [len(prompt)]
+    return wanted

@@ -311,18 +311,22 @@ class TokenwiseSession(ABC):
             raise SessionClosed("this model was closed", hint="load it again with edgelfm.load()")
 
     def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
-        """Evaluate what the state lacks of `prompt`, with checkpoints on the way. False if it was broken off."""
-        states = self._states
+        """Evaluate what the state lacks of `prompt`, with checkpoints on the way. False if it was broken off.
+
+        Where checkpoints have no logits the last token is evaluated alone, as it is when the same prompt comes again:
+        in a batch it would be rounded in another way, and the same question could get two answers at temperature 0.
+        """
+        states, length = self._states, len(prompt)
         states.mark()
-        ends = stops(prompt, len(states.tokens), self._ends_generation)
-        for end in ends[-2:] if states.runtime.cuttable else ends:
-            while len(states.tokens) < end:
+        ends = [] if states.runtime.cuttable else stops(prompt, len(states.tokens), self._ends_generation)
+        for end in [*ends, length] if states.runtime.keeps_logits else [*ends, length - 1, length]:
+            while (done := len(states.tokens)) < end:
                 if cancel.is_set() or self._closed:
                     return False
-                done = len(states.tokens)
-                if not self._evaluate(prompt[done : min(end, done + self._batch)], last=end == len(prompt)):
+                part = prompt[done : min(end, done + self._batch)]
+                if not self._evaluate(part, last=done + len(part) == length):
                     return False
-            if end < len(prompt):
+            if end < length or states.runtime.keeps_logits:
                 states.mark()
         return True
 

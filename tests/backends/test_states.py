@@ -14,21 +14,24 @@ CHECKPOINT_BYTES = 10
 class Glass:
     """A hybrid runtime one can look into: a row of keys that can be cut, and a convolution of all tokens that cannot.
 
-    The convolution is the exact tokens it was made of, so a state that was put together wrongly is seen at once.
+    The convolution is the exact tokens it was made of, and so are the logits, so a state that was put together wrongly
+    is seen at once.
     """
 
-    def __init__(self, *, cuttable: bool = False) -> None:
-        self.cuttable = cuttable
+    def __init__(self, *, cuttable: bool = False, keeps_logits: bool = False) -> None:
+        self.cuttable, self.keeps_logits = cuttable, keeps_logits
         self.keys: list[int] = []
         self.convolution: tuple[int, ...] = ()
+        self.logits: tuple[int, ...] | None = None
         self.copies = 0
 
     def evaluate(self, tokens: list[int]) -> None:
         self.keys += tokens
-        self.convolution = (*self.convolution, *tokens)
+        self.convolution = self.logits = (*self.convolution, *tokens)
 
     def checkpoint(self) -> Copied:
-        return Copied(self.convolution, CHECKPOINT_BYTES)
+        logits = self.logits if self.keeps_logits else None
+        return Copied((self.convolution, logits), CHECKPOINT_BYTES, logits is not None)
 
     def go_back(self, length: int, checkpoint: Copied | None) -> bool:
         if self.cuttable:
@@ -36,7 +39,8 @@ class Glass:
         elif checkpoint is None:
             return False
         else:
-            self.convolution = checkpoint.data
+            self.convolution = checkpoint.data[0]
+        self.logits = checkpoint.data[1] if checkpoint is not None else None
         del self.keys[length:]
         return True
 
@@ -48,24 +52,28 @@ class Glass:
         return Copied((tuple(self.keys), self.convolution), self.size())
 
     def put(self, copied: Copied) -> bool:
-        self.keys, self.convolution = list(copied.data[0]), copied.data[1]
+        self.keys, self.convolution, self.logits = list(copied.data[0]), copied.data[1], None
         return True
 
     def clear(self) -> None:
-        self.keys, self.convolution = [], ()
+        self.keys, self.convolution, self.logits = [], (), None
 
 
 def turn(states: States, prompt: list[int], *, keep: bool = True) -> int:
-    """Evaluate a prompt as a session does, with a checkpoint before it and one before its last token."""
+    """Evaluate a prompt as a session does, with checkpoints before it, before its last token, and with its logits."""
+    glass = states.runtime
+    assert isinstance(glass, Glass)
     reached = states.go_to(prompt, keep=keep)
     assert states.tokens == prompt[:reached]
-    assert reached < len(prompt)
     states.mark()
     for part in (prompt[reached:-1], prompt[max(reached, len(prompt) - 1) :]):
         if part:
             states.mark()
-            states.runtime.evaluate(part)  # type: ignore[attr-defined]
+            glass.evaluate(part)
             states.advance(part)
+    if glass.keeps_logits:
+        states.mark()
+    assert glass.logits == tuple(prompt)
     return reached
 
 
@@ -95,6 +103,20 @@ class TestGoingBack:
         states.runtime.evaluate([5, 6])  # type: ignore[attr-defined]
         states.advance([5, 6])
         assert turn(states, STORY) == 99
+        assert whole(states)
+
+    @pytest.mark.parametrize("cuttable", [False, True])
+    def test_where_logits_are_kept_it_costs_nothing(self, cuttable: bool) -> None:
+        glass = Glass(cuttable=cuttable, keeps_logits=True)
+        states = States(glass, 10_000)
+        turn(states, STORY)
+        assert turn(states, STORY) == 100  # where it stands already
+        glass.evaluate([5, 6])
+        states.advance([5, 6])
+        assert turn(states, STORY) == 100
+        turn(states, OTHER)
+        assert turn(states, STORY) == 100  # and was parked meanwhile
+        assert turn(states, STORY[:-2]) < 98  # whose logits nobody kept
         assert whole(states)
 
     def test_another_last_turn_goes_back_to_where_it_began(self) -> None:
@@ -235,13 +257,14 @@ def test_a_copy_the_runtime_refuses_costs_an_evaluation_and_no_more() -> None:
     ),
     st.integers(0, 1500),
     st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_the_state_is_always_that_of_the_prompt(
-    walk: list[tuple[int, int, list[int]]], limit: int, cuttable: bool
+    walk: list[tuple[int, int, list[int]]], limit: int, cuttable: bool, keeps_logits: bool
 ) -> None:
     """Three conversations, cut anywhere and continued with anything, under any limit."""
-    states = States(Glass(cuttable=cuttable), limit)
+    states = States(Glass(cuttable=cuttable, keeps_logits=keeps_logits), limit)
     talks: list[list[int]] = [[], [], []]
     for which, kept, added in walk:
         talks[which] = [*talks[which][:kept], *added]

@@ -41,10 +41,28 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return Path(request.getfixturevalue(request.param))
 
 
-def test_regenerating_costs_one_token(folder: Path, open_torch: Open) -> None:
+def test_regenerating_evaluates_nothing(folder: Path, open_torch: Open) -> None:
     session = open_torch(folder)
     first, _ = told(session, words(1, 100))
-    assert told(session, words(1, 100)) == (first, 99)
+    assert told(session, words(1, 100)) == (first, 100)
+    told(session, words(2, 100))
+    assert told(session, words(1, 100)) == (first, 100)
+
+
+def test_a_primed_prompt_is_answered_at_once(folder: Path, open_torch: Open) -> None:
+    session, fresh = open_torch(folder), open_torch(folder)
+    session.prime(words(1, 100))
+    assert told(session, words(1, 100)) == (told(fresh, words(1, 100))[0], 100)
+
+
+def test_other_options_are_given_the_same_logits(tiny_folder: Path, open_torch: Open) -> None:
+    session = open_torch(tiny_folder)
+    first, _ = told(session, words(1, 100))
+    (event, *_) = session.generate(words(1, 100), GREEDY, max_tokens=1, logit_bias={first[0]: -100}, logprobs=2)
+    ((chosen,),) = (event.logprobs,)
+    assert chosen.id != first[0]
+    assert [token for token, _, _ in chosen.top] == [first[0], chosen.id]
+    assert told(session, words(1, 100)) == (first, 100)
 
 
 def test_attention_alone_is_cut_at_any_length(llama_folder: Path, open_torch: Open) -> None:
@@ -56,7 +74,7 @@ def test_attention_alone_is_cut_at_any_length(llama_folder: Path, open_torch: Op
 def test_convolutions_go_back_to_the_end_of_a_prompt(tiny_folder: Path, open_torch: Open) -> None:
     session = open_torch(tiny_folder)
     told(session, words(1, 50))
-    assert told(session, [*words(1, 50)[:49], 20, 21])[1] == 49
+    assert told(session, [*words(1, 50), 20, 21])[1] == 50
     assert told(session, [*words(1, 50)[:17], 20, 21])[1] == 0
 
 
@@ -109,7 +127,7 @@ class TestElsewhere:
         state = here.export_state(talk)
         assert state is not None
         there.import_state(state)
-        assert told(there, talk) == (answer, 149)
+        assert told(there, talk) == (answer, 150)
         longer = [*talk, *answer, 25, 26]
         assert told(there, longer)[0] == told(here, longer)[0]
 
@@ -120,7 +138,7 @@ class TestElsewhere:
         state = here.export_state(talk)
         assert state is not None
         there.import_state(state)
-        assert told(there, talk) == (answer, 49)
+        assert told(there, talk) == (answer, 50)
 
     def test_nothing_known_is_nothing_exported(self, folder: Path, open_torch: Open) -> None:
         session = open_torch(folder)
@@ -147,7 +165,7 @@ class TestElsewhere:
         broken = State(state.identity, state.tokens, damage(bytes(state.data)), state.checkpoints)
         with pytest.raises(StateRefused, match="cannot be read"):
             session.import_state(broken)
-        assert told(session, words(1, 80)) == (answer, 79)
+        assert told(session, words(1, 80)) == (answer, 80)
 
 
 @pytest.mark.parametrize("seed", range(2))
