@@ -130,7 +130,8 @@ class State:
     identity: Mapping[str, str]
     tokens: tuple[int, ...]  # what it stands for
     data: bytes | bytearray | memoryview  # the runtime's own form
-    checkpoints: tuple[tuple[int, bytes], ...] = ()  # length in tokens, and the part that cannot be cut back
+    # Length in tokens, the part that cannot be cut back, and at the end of a prompt the logits: float32, little-endian.
+    checkpoints: tuple[tuple[int, bytes, bytes], ...] = ()
 
 
 class Session(Protocol):

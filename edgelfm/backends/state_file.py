@@ -32,7 +32,7 @@ from ..units import format_bytes
 from .base import State
 
 MAGIC = b"\x89LFMST\r\n"  # a byte that is no text, and a line end that transfers in text mode would change
-VERSION = 1
+VERSION = 2
 _START = struct.Struct("<8sIII")
 _CRC = struct.Struct("<I")
 _LARGEST_HEADER = 1 << 20
@@ -46,7 +46,7 @@ def write_state(path: Path, state: State) -> None:
     header = json.dumps({
         "identity": dict(state.identity),
         "tokens": len(state.tokens),
-        "checkpoints": [[length, len(data)] for length, data in state.checkpoints],
+        "checkpoints": [[length, len(data), len(logits)] for length, data, logits in state.checkpoints],
         "data": memoryview(state.data).nbytes,
         "edgelfm": __version__,
     }).encode()  # fmt: skip
@@ -54,7 +54,7 @@ def write_state(path: Path, state: State) -> None:
         _START.pack(MAGIC, VERSION, len(header), zlib.crc32(header)),
         header,
         _ints(state.tokens).tobytes(),
-        *(data for _, data in state.checkpoints),
+        *(part for _, *parts in state.checkpoints for part in parts),
         state.data,
     ]
     crc = 0
@@ -97,13 +97,13 @@ def is_state(path: Path) -> bool:
 class _Header:
     identity: dict[str, str]
     tokens: int
-    checkpoints: list[tuple[int, int]]  # length in tokens, bytes
+    checkpoints: list[tuple[int, int, int]]  # length in tokens, bytes, bytes of logits
     data: int
 
     @property
     def body(self) -> int:
         """Bytes that follow the header, without the checksum at the end."""
-        return self.tokens * 4 + sum(size for _, size in self.checkpoints) + self.data
+        return self.tokens * 4 + sum(size + logits for _, size, logits in self.checkpoints) + self.data
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> State:
@@ -143,9 +143,10 @@ def _state(header: _Header, body: memoryview) -> State:
     if sys.byteorder == "big":
         tokens.byteswap()
     checkpoints = []
-    for length, size in header.checkpoints:
-        checkpoints.append((length, bytes(body[at : at + size])))
-        at += size
+    for length, size, logits in header.checkpoints:
+        middle, end = at + size, at + size + logits
+        checkpoints.append((length, bytes(body[at:middle]), bytes(body[middle:end])))
+        at = end
     return State(header.identity, tuple(tokens), body[at:], tuple(checkpoints))
 
 
@@ -156,12 +157,12 @@ def _header(path: Path, raw: bytes) -> _Header:
         header = _Header(
             {_text(name): _text(value) for name, value in given["identity"].items()},
             _count(given["tokens"]),
-            [(_count(length), _count(size)) for length, size in given["checkpoints"]],
+            [(_count(length), _count(size), _count(logits)) for length, size, logits in given["checkpoints"]],
             _count(given["data"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _refused(path, f"is damaged: its header makes no sense ({error!r})") from error
-    if any(length > header.tokens for length, _ in header.checkpoints):
+    if any(length > header.tokens for length, *_ in header.checkpoints):
         raise _refused(path, "is damaged: a checkpoint lies beyond its tokens")
     return header
 

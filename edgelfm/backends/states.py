@@ -3,7 +3,8 @@
 A session works on one live state. It stands for a run of tokens, and the runtime can extend it. Attention layers keep
 something for every token, so their part can be cut back to any length. Convolution layers keep their last few inputs
 only, so a state can go back just to places where a copy of that part was made: checkpoints, some tens of kilobytes
-each. What another conversation or another branch will want again is parked: copied out in full, and put back later.
+each. At the end of a prompt the logits are kept as well, so that the same prompt again needs no evaluation at all. What
+another conversation or another branch will want again is parked: copied out in full, and put back later.
 
 This module decides what to keep, where to go back to, and what to give up first when its bytes run out. It does not
 know how a runtime computes, nor what the tokens mean.
@@ -12,7 +13,7 @@ know how a runtime computes, nor what the tokens mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..monitor.events import Events
@@ -28,16 +29,10 @@ class Copied:
 
     data: Any
     bytes: int
-    logits: bool = False  # whether those after its last token are in it, so that the next one can be sampled at once
 
 
 class Runtime(Protocol):
     """What a runtime does with its live state."""
-
-    @property
-    def keeps_logits(self) -> bool:
-        """Whether checkpoints can have logits in them. It pays where one token takes as long as many together."""
-        ...
 
     @property
     def cuttable(self) -> bool:
@@ -45,11 +40,11 @@ class Runtime(Protocol):
         ...
 
     def checkpoint(self) -> Copied:
-        """Copy the part that cannot be cut back, and the logits if they are known and wanted."""
+        """Copy the part that cannot be cut back."""
         ...
 
     def go_back(self, length: int, checkpoint: Copied | None) -> bool:
-        """Cut the live state to `length` tokens, and put back what is in the checkpoint. False if it would not."""
+        """Cut the live state to `length` tokens, and put back the part that cannot be cut. False if it would not."""
         ...
 
     def size(self) -> int:
@@ -74,8 +69,14 @@ class Checkpoint:
     """A place on the way that a state can go back to."""
 
     length: int  # tokens
-    copied: Copied
+    copied: Copied | None  # None where every layer can be cut
     used: int  # on the clock of `States`
+    logits: Copied | None = None  # at the end of a prompt: float32, shape (words,)
+
+    @property
+    def bytes(self) -> int:
+        """Of both parts."""
+        return sum(part.bytes for part in (self.copied, self.logits) if part is not None)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +108,7 @@ class States:
     def go_to(self, prompt: Sequence[int], *, keep: bool = True) -> int:
         """Make the live state the longest beginning of `prompt` that can be had.
 
-        Returns its length in tokens: all of them only if the logits after them are known, else the last is left to be
+        Returns its length in tokens: all of them if the logits after them are known, else the last one is left to be
         evaluated. `keep` says whether what is made of it will be wanted again.
         """
         prompt, before = list(prompt), len(self.tokens)
@@ -123,7 +124,7 @@ class States:
         self.keep = keep
         if source is not None and not self._unpark(source, best):
             return self.go_to(prompt, keep=keep)  # without that one, which is gone
-        reached = self._cut(best, always=best == len(prompt))  # with its logits, also where it is already
+        reached = self._cut(best)
         self._shrink(0)
         if reached and (source is not None or reached < before):
             self.events.emit("restore", tokens=reached, note="" if source is None else "parked")
@@ -133,19 +134,21 @@ class States:
         """The runtime has evaluated these."""
         self.tokens += tokens
 
-    def mark(self) -> None:
-        """Make the place where the live state is now one to come back to."""
-        cuttable = self.runtime.cuttable
-        if not self.tokens or (cuttable and not self.runtime.keeps_logits):
+    @property
+    def logits(self) -> Copied | None:
+        """Those after the last token of the live state, None if they are not known."""
+        here = self._here()
+        return None if here is None else here.logits
+
+    def mark(self, logits: Copied | None = None) -> None:
+        """Make the place where the live state is now one to come back to, with the logits if they are worth it."""
+        if not self.tokens or (self.runtime.cuttable and logits is None):
             return
-        if self.checkpoints and self.checkpoints[-1].length == len(self.tokens):
-            self.checkpoints[-1].used = self._tick()
-            return
-        copied = self.runtime.checkpoint()
-        if cuttable and not copied.logits:
-            return
-        self.checkpoints.append(Checkpoint(len(self.tokens), copied, self._tick()))
-        self.events.emit("checkpoint", tokens=len(self.tokens))
+        if (here := self._here()) is None:
+            copied = None if self.runtime.cuttable else self.runtime.checkpoint()
+            self.checkpoints.append(here := Checkpoint(len(self.tokens), copied, self._tick()))
+            self.events.emit("checkpoint", tokens=len(self.tokens))
+        here.used, here.logits = self._tick(), here.logits or logits
         self._shrink(0)
 
     def recover(self) -> None:
@@ -173,17 +176,14 @@ class States:
         else:
             self._park(pinned=True)
 
-    def adopt(
-        self, tokens: Sequence[int], copied: Copied, checkpoints: Sequence[tuple[int, Copied]], pin: bool
-    ) -> None:
+    def adopt(self, tokens: Sequence[int], copied: Copied, checkpoints: Sequence[Checkpoint], pin: bool) -> None:
         """Keep a state that came from elsewhere, in the place of one for the same tokens."""
         if (same := self._parked_like(list(tokens))) is not None:
             self.parked.remove(same)
             pin = pin or same.pinned
         used = self._tick()
-        marks = [Checkpoint(length, part, used) for length, part in checkpoints]
         self._shrink(copied.bytes)
-        self.parked.append(Parked(list(tokens), copied, marks, used, pin))
+        self.parked.append(Parked(list(tokens), copied, [replace(one, used=used) for one in checkpoints], used, pin))
 
     def best_for(self, prompt: Sequence[int]) -> Parked | None:
         """The state that has most of `prompt`, copied if it is the live one. None if none has a token of it."""
@@ -251,6 +251,11 @@ class States:
         self.checkpoints = [one for one in self.checkpoints if one.length <= length]
         return length
 
+    def _here(self) -> Checkpoint | None:
+        """The checkpoint where the live state is, if there is one."""
+        last = self.checkpoints[-1] if self.checkpoints else None
+        return last if last is not None and last.length == len(self.tokens) else None
+
     def _tick(self) -> int:
         self._clock += 1
         return self._clock
@@ -276,8 +281,8 @@ class States:
         return True
 
     def _bytes(self) -> int:
-        marks = {id(mark): mark.copied.bytes for one in tuple(self.parked) for mark in tuple(one.checkpoints)}
-        marks |= {id(mark): mark.copied.bytes for mark in tuple(self.checkpoints)}
+        marks = {id(mark): mark.bytes for one in tuple(self.parked) for mark in tuple(one.checkpoints)}
+        marks |= {id(mark): mark.bytes for mark in tuple(self.checkpoints)}
         return sum(one.copied.bytes for one in tuple(self.parked)) + sum(marks.values())
 
 
@@ -296,7 +301,7 @@ def _reach(tokens: list[int], checkpoints: list[Checkpoint], cuttable: bool, pro
     """Tokens of `prompt` that a state can be made to stand for. All of them only where the logits are known as well."""
     shared = common_prefix(tokens, prompt)
     if shared == len(prompt):
-        if any(one.length == shared and one.copied.logits for one in checkpoints):
+        if any(one.length == shared and one.logits is not None for one in checkpoints):
             return shared
         shared -= 1
     if shared == len(tokens) or cuttable:

@@ -13,6 +13,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import ContextExceeded, RequestError, SessionClosed, StateRefused
 from ..models.entry import Sampling
@@ -20,7 +21,7 @@ from ..monitor.events import Events
 from .base import FinishReason, Kept, State, Timings, Token, TokenLogprob
 from .cancel import Cancel
 from .line import Line
-from .states import Copied, States
+from .states import Checkpoint, Copied, States
 from .stops import stops
 from .text import TextStream
 
@@ -171,7 +172,7 @@ class TokenwiseSession(ABC):
             best = self._states.best_for(prompt)
             if best is None:
                 return None
-            marks = tuple((one.length, self._pack(one.copied)) for one in best.checkpoints)
+            marks = tuple((one.length, self._packed(one.copied), _row_bytes(one.logits)) for one in best.checkpoints)
             return State(self.state_identity(), tuple(best.tokens), self._pack(best.copied), marks)
 
     def import_state(self, state: State, *, pin: bool = False) -> None:
@@ -192,7 +193,10 @@ class TokenwiseSession(ABC):
                 hint=f"load with context={_next_size(len(state.tokens) + 1)}",
             )
         with self._turn(Cancel()):
-            marks = [(length, self._unpack(data)) for length, data in state.checkpoints]
+            marks = [
+                Checkpoint(length, self._unpack(data) if data else None, 0, _row_of(logits))
+                for length, data, logits in state.checkpoints
+            ]
             self._states.adopt(state.tokens, self._unpack(state.data), marks, pin)
 
     def close(self) -> None:
@@ -265,6 +269,9 @@ class TokenwiseSession(ABC):
             run.first = run.last = run.prefilled
             self.events.emit("reply", tokens=0, note="cancelled")
             return run.end("", "cancelled")
+        if cached == len(job.prompt):
+            assert self._states.logits is not None
+            self._go_on_from(self._states.logits.data)
         text = TextStream(job.stop)
         events = self.events
         finish: FinishReason = "cancelled"  # as is what nobody reads to its end
@@ -313,22 +320,28 @@ class TokenwiseSession(ABC):
     def _prefill(self, prompt: list[int], cancel: Cancel) -> bool:
         """Evaluate what the state lacks of `prompt`, with checkpoints on the way. False if it was broken off.
 
-        Where checkpoints have no logits the last token is evaluated alone, as it is when the same prompt comes again:
-        in a batch it would be rounded in another way, and the same question could get two answers at temperature 0.
+        The logits at its end are kept: evaluated once more, and not in the same batch, they would be rounded in another
+        way, and the same question could get two answers at temperature 0.
         """
         states, length = self._states, len(prompt)
         states.mark()
         ends = [] if states.runtime.cuttable else stops(prompt, len(states.tokens), self._ends_generation)
-        for end in [*ends, length] if states.runtime.keeps_logits else [*ends, length - 1, length]:
+        for end in [*ends, length]:
             while (done := len(states.tokens)) < end:
                 if cancel.is_set() or self._closed:
                     return False
                 part = prompt[done : min(end, done + self._batch)]
                 if not self._evaluate(part, last=done + len(part) == length):
                     return False
-            if end < length or states.runtime.keeps_logits:
+            if end < length:
                 states.mark()
+        if states.logits is None:
+            row = self._logits_row().copy()
+            states.mark(Copied(row, row.nbytes))
         return True
+
+    def _packed(self, copied: Copied | None) -> bytes:
+        return b"" if copied is None else self._pack(copied)
 
     @abstractmethod
     def state_identity(self) -> Mapping[str, str]:
@@ -348,6 +361,14 @@ class TokenwiseSession(ABC):
 
         After the `last` part of a prompt the next token is sampled.
         """
+
+    @abstractmethod
+    def _logits_row(self) -> Any:
+        """Those that the next token is sampled from, float32 of shape (words,). May be memory that is used again."""
+
+    @abstractmethod
+    def _go_on_from(self, row: Any) -> None:
+        """Sample the next token from these logits, which were kept. Nobody may write to them."""
 
     @abstractmethod
     def _samples(self, job: Job) -> Generator[int]:
@@ -384,3 +405,16 @@ class TokenwiseSession(ABC):
 def _next_size(tokens: int) -> int:
     """The power of two that holds `tokens`, at least 1,024."""
     return max(1024, 1 << (tokens - 1).bit_length())
+
+
+def _row_bytes(logits: Copied | None) -> bytes:
+    return b"" if logits is None else bytes(logits.data.astype("<f4").tobytes())
+
+
+def _row_of(data: bytes) -> Copied | None:
+    if not data:
+        return None
+    import numpy
+
+    row = numpy.frombuffer(data, "<f4").astype("float32")
+    return Copied(row, row.nbytes)

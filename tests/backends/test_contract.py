@@ -122,6 +122,25 @@ class TestSampling:
         assert len(set(once_each)) == len(once_each)
 
 
+class TestTheSamePromptAgain:
+    """Its logits are kept, so that nothing is evaluated before the first token."""
+
+    def test_draws_the_same_from_a_seed(self, session: FolderSession) -> None:
+        prompt = session.tokenize("The colour of the sea")
+        first, again = (list(session.generate(prompt, HOT, max_tokens=8, seed=3, logprobs=2)) for _ in range(2))
+        assert [event.timings.cached_tokens for event in (first[-1], again[-1]) if event.timings] == [0, len(prompt)]
+        assert ids_of(first) == ids_of(again)
+        assert [event.logprobs for event in first] == [event.logprobs for event in again]
+
+    def test_obeys_other_wishes(self, session: FolderSession) -> None:
+        prompt = session.tokenize("The colour of the sea")
+        first = answer(session, prompt)
+        events = list(session.generate(prompt, GREEDY, max_tokens=1, logit_bias={first[0]: -100.0}, logprobs=2))
+        (told,) = [told for event in events for told in event.logprobs]
+        assert [token for token, _, _ in told.top] == [first[0], told.id]
+        assert answer(session, prompt) == first, "the bias must not stay in what was kept"
+
+
 class TestText:
     def test_random_weights_write_broken_utf8_and_we_never_show_it_broken(self, session: FolderSession) -> None:
         events = list(session.generate(session.tokenize("x"), Sampling(temperature=3.0), max_tokens=150, seed=3))

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelfm.backends.base import State
-from edgelfm.backends.state_file import MAGIC, read_state, write_state
+from edgelfm.backends.state_file import MAGIC, VERSION, read_state, write_state
 from edgelfm.errors import StateRefused, StoreError
 from tests.backends.conftest import Open
 
-SMALL = State({"runtime": "test", "model": "ä"}, (1, 2, 70_000), b"data", ((1, b"one"), (2, b"")))
+SMALL = State({"runtime": "test", "model": "ä"}, (1, 2, 70_000), b"data", ((1, b"one", b""), (2, b"", b"row")))
 
 _tokens = st.lists(st.integers(0, 2**31 - 1), max_size=50).map(tuple)
 
@@ -25,7 +25,7 @@ _tokens = st.lists(st.integers(0, 2**31 - 1), max_size=50).map(tuple)
 @st.composite
 def _states(draw: st.DrawFn) -> State:
     tokens = draw(_tokens)
-    marks = st.tuples(st.integers(0, len(tokens)), st.binary(max_size=20))
+    marks = st.tuples(st.integers(0, len(tokens)), st.binary(max_size=20), st.binary(max_size=20))
     identity = draw(st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=4))
     data = draw(st.binary(max_size=200))
     return State(
@@ -71,7 +71,7 @@ def test_a_real_state_goes_to_disk_and_into_another_session(
     # Back to the last checkpoint before the change, which came with the file.
     again = second.prime([*prompt[:-1], 7])
     assert 0 < again.cached_tokens < len(prompt)
-    assert again.cached_tokens == max(length for length, _ in exported.checkpoints if length < len(prompt))
+    assert again.cached_tokens == max(length for length, *_ in exported.checkpoints if length < len(prompt))
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
@@ -105,7 +105,9 @@ def test_a_file_with_any_bit_changed_is_refused(tmp_path: Path) -> None:
         whole[bit // 8] ^= 1 << bit % 8
 
 
-@given(data=st.binary(max_size=300) | st.binary(max_size=300).map(lambda rest: MAGIC + struct.pack("<I", 1) + rest))
+@given(
+    data=st.binary(max_size=300) | st.binary(max_size=300).map(lambda rest: MAGIC + struct.pack("<I", VERSION) + rest)
+)
 @settings(max_examples=100, deadline=None)
 def test_anything_else_is_refused(data: bytes, file: Path) -> None:
     file.write_bytes(data)
@@ -123,14 +125,14 @@ def test_bytes_after_the_end_are_refused(tmp_path: Path) -> None:
 
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "some.state"
-    path.write_bytes(MAGIC + struct.pack("<III", 2, 0, 0))
-    with pytest.raises(StateRefused, match="has format 2, and this edgelfm reads 1"):
+    path.write_bytes(MAGIC + struct.pack("<III", VERSION + 1, 0, 0))
+    with pytest.raises(StateRefused, match=f"has format {VERSION + 1}, and this edgelfm reads {VERSION}"):
         read_state(path)
 
 
 def _with_header(path: Path, header: object) -> Path:
     raw = json.dumps(header).encode()
-    path.write_bytes(MAGIC + struct.pack("<III", 1, len(raw), zlib.crc32(raw)) + raw + b"rest")
+    path.write_bytes(MAGIC + struct.pack("<III", VERSION, len(raw), zlib.crc32(raw)) + raw + b"rest")
     return path
 
 
@@ -151,6 +153,8 @@ GOOD = {"identity": {}, "tokens": 0, "checkpoints": [], "data": 0}
         GOOD | {"data": "many"},
         GOOD | {"checkpoints": [[1]]},
         GOOD | {"checkpoints": [[1, 0]]},
+        GOOD | {"checkpoints": [[1, 0, 0]]},
+        GOOD | {"checkpoints": [[0, 0, -1]]},
         GOOD | {"checkpoints": 7},
     ],
     ids=repr,
@@ -163,7 +167,7 @@ def test_a_header_that_makes_no_sense_is_refused(header: object, tmp_path: Path)
 def test_a_huge_claim_allocates_nothing(tmp_path: Path) -> None:
     many = _with_header(tmp_path / "many.state", GOOD | {"tokens": 1 << 60, "data": 1 << 62})
     long = tmp_path / "long.state"
-    long.write_bytes(MAGIC + struct.pack("<III", 1, 0xFFFFFFFF, 0))
+    long.write_bytes(MAGIC + struct.pack("<III", VERSION, 0xFFFFFFFF, 0))
     tracemalloc.start()
     try:
         with pytest.raises(StateRefused, match="is truncated"):

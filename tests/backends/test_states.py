@@ -8,30 +8,27 @@ from hypothesis import strategies as st
 
 from edgelfm.backends.states import WORTH_PARKING, Copied, States, common_prefix
 
-CHECKPOINT_BYTES = 10
+CHECKPOINT_BYTES, LOGITS_BYTES = 10, 5
 
 
 class Glass:
     """A hybrid runtime one can look into: a row of keys that can be cut, and a convolution of all tokens that cannot.
 
-    The convolution is the exact tokens it was made of, and so are the logits, so a state that was put together wrongly
-    is seen at once.
+    The convolution is the exact tokens it was made of, so a state that was put together wrongly is seen at once.
     """
 
-    def __init__(self, *, cuttable: bool = False, keeps_logits: bool = False) -> None:
-        self.cuttable, self.keeps_logits = cuttable, keeps_logits
+    def __init__(self, *, cuttable: bool = False) -> None:
+        self.cuttable = cuttable
         self.keys: list[int] = []
         self.convolution: tuple[int, ...] = ()
-        self.logits: tuple[int, ...] | None = None
         self.copies = 0
 
     def evaluate(self, tokens: list[int]) -> None:
         self.keys += tokens
-        self.convolution = self.logits = (*self.convolution, *tokens)
+        self.convolution = (*self.convolution, *tokens)
 
     def checkpoint(self) -> Copied:
-        logits = self.logits if self.keeps_logits else None
-        return Copied((self.convolution, logits), CHECKPOINT_BYTES, logits is not None)
+        return Copied(self.convolution, CHECKPOINT_BYTES)
 
     def go_back(self, length: int, checkpoint: Copied | None) -> bool:
         if self.cuttable:
@@ -39,8 +36,7 @@ class Glass:
         elif checkpoint is None:
             return False
         else:
-            self.convolution = checkpoint.data[0]
-        self.logits = checkpoint.data[1] if checkpoint is not None else None
+            self.convolution = checkpoint.data
         del self.keys[length:]
         return True
 
@@ -52,28 +48,24 @@ class Glass:
         return Copied((tuple(self.keys), self.convolution), self.size())
 
     def put(self, copied: Copied) -> bool:
-        self.keys, self.convolution, self.logits = list(copied.data[0]), copied.data[1], None
+        self.keys, self.convolution = list(copied.data[0]), copied.data[1]
         return True
 
     def clear(self) -> None:
-        self.keys, self.convolution, self.logits = [], (), None
+        self.keys, self.convolution = [], ()
 
 
 def turn(states: States, prompt: list[int], *, keep: bool = True) -> int:
-    """Evaluate a prompt as a session does, with checkpoints before it, before its last token, and with its logits."""
-    glass = states.runtime
-    assert isinstance(glass, Glass)
+    """Evaluate a prompt as a session does, with a checkpoint before it and one with the logits at its end."""
     reached = states.go_to(prompt, keep=keep)
     assert states.tokens == prompt[:reached]
     states.mark()
-    for part in (prompt[reached:-1], prompt[max(reached, len(prompt) - 1) :]):
-        if part:
-            states.mark()
-            glass.evaluate(part)
-            states.advance(part)
-    if glass.keeps_logits:
-        states.mark()
-    assert glass.logits == tuple(prompt)
+    if reached < len(prompt):
+        states.runtime.evaluate(prompt[reached:])  # type: ignore[attr-defined]
+        states.advance(prompt[reached:])
+        states.mark(Copied(tuple(prompt), LOGITS_BYTES))
+    assert states.logits is not None
+    assert states.logits.data == tuple(prompt), "logits of another place"
     return reached
 
 
@@ -97,17 +89,9 @@ class TestGoingBack:
         turn(states, STORY)
         assert turn(states, [*STORY, 7, 8]) == 100
 
-    def test_the_same_prompt_again_costs_its_last_token(self) -> None:
-        states = States(Glass(), 10_000)
-        turn(states, STORY)
-        states.runtime.evaluate([5, 6])  # type: ignore[attr-defined]
-        states.advance([5, 6])
-        assert turn(states, STORY) == 99
-        assert whole(states)
-
     @pytest.mark.parametrize("cuttable", [False, True])
-    def test_where_logits_are_kept_it_costs_nothing(self, cuttable: bool) -> None:
-        glass = Glass(cuttable=cuttable, keeps_logits=True)
+    def test_the_same_prompt_again_costs_nothing(self, cuttable: bool) -> None:
+        glass = Glass(cuttable=cuttable)
         states = States(glass, 10_000)
         turn(states, STORY)
         assert turn(states, STORY) == 100  # where it stands already
@@ -116,7 +100,13 @@ class TestGoingBack:
         assert turn(states, STORY) == 100
         turn(states, OTHER)
         assert turn(states, STORY) == 100  # and was parked meanwhile
-        assert turn(states, STORY[:-2]) < 98  # whose logits nobody kept
+        assert whole(states)
+
+    @pytest.mark.parametrize(("cuttable", "reached"), [(False, 0), (True, 98)])
+    def test_where_nobody_kept_logits_the_last_token_is_left(self, cuttable: bool, reached: int) -> None:
+        states = States(Glass(cuttable=cuttable), 10_000)
+        turn(states, STORY)
+        assert turn(states, STORY[:99]) == reached
         assert whole(states)
 
     def test_another_last_turn_goes_back_to_where_it_began(self) -> None:
@@ -126,11 +116,10 @@ class TestGoingBack:
         assert turn(states, [*STORY, *numbers(700, 40)]) == 100
         assert whole(states)
 
-    def test_attention_alone_is_cut_anywhere_and_needs_no_checkpoints(self) -> None:
+    def test_attention_alone_is_cut_anywhere(self) -> None:
         states = States(Glass(cuttable=True), 10_000)
         turn(states, STORY)
         assert turn(states, [*STORY[:41], 9]) == 41
-        assert states.kept().checkpoints == ()
         assert whole(states)
 
     def test_a_broken_off_evaluation_goes_back_to_the_last_checkpoint(self) -> None:
@@ -233,7 +222,7 @@ class TestLimit:
     def test_the_last_checkpoint_stays_with_no_room_at_all(self) -> None:
         states = States(Glass(), 0)
         turn(states, STORY)
-        assert turn(states, STORY) == 99
+        assert turn(states, STORY) == 100
 
 
 def test_a_copy_the_runtime_refuses_costs_an_evaluation_and_no_more() -> None:
@@ -257,14 +246,13 @@ def test_a_copy_the_runtime_refuses_costs_an_evaluation_and_no_more() -> None:
     ),
     st.integers(0, 1500),
     st.booleans(),
-    st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_the_state_is_always_that_of_the_prompt(
-    walk: list[tuple[int, int, list[int]]], limit: int, cuttable: bool, keeps_logits: bool
+    walk: list[tuple[int, int, list[int]]], limit: int, cuttable: bool
 ) -> None:
     """Three conversations, cut anywhere and continued with anything, under any limit."""
-    states = States(Glass(cuttable=cuttable, keeps_logits=keeps_logits), limit)
+    states = States(Glass(cuttable=cuttable), limit)
     talks: list[list[int]] = [[], [], []]
     for which, kept, added in walk:
         talks[which] = [*talks[which][:kept], *added]
@@ -272,7 +260,7 @@ def test_the_state_is_always_that_of_the_prompt(
         assert whole(states)
         assert states.tokens == talks[which]
         kept_now = states.kept()
-        assert kept_now.bytes <= max(limit, CHECKPOINT_BYTES)
+        assert kept_now.bytes <= max(limit, CHECKPOINT_BYTES + LOGITS_BYTES)
 
 
 @pytest.mark.parametrize("length", [WORTH_PARKING - 1, WORTH_PARKING])

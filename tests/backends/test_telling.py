@@ -60,8 +60,8 @@ def test_checkpoints_and_going_back_to_them(session: LlamaSession, inbox: Inbox)
     list(session.generate(prompt, GREEDY, max_tokens=3))
     second, _ = inbox.take()
     (restored,) = [event.tokens for event in second if event.kind == "restore"]
-    assert restored == places[-1] == 99
-    assert [event.tokens for event in second if event.kind == "prefill"] == [1]
+    assert restored == places[-1] == 100
+    assert [event.tokens for event in second if event.kind == "prefill"] == [0]
 
 
 def test_a_stream_that_nobody_reads_to_its_end_has_ended(session: LlamaSession, inbox: Inbox) -> None:

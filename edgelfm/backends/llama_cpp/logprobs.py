@@ -14,14 +14,17 @@ from .vocabulary import Vocabulary
 _BLOCK = 256  # words whose maximum is taken at once on the way to the likeliest
 
 
-def read(llama: ModuleType, ctx: int, vocabulary: Vocabulary, token: int, top: int) -> TokenLogprob:
-    """The logarithm of the probability of `token` at the last evaluated place, and the `top` likeliest tokens there.
-
-    Call it after the token was sampled and before the next evaluation, which overwrites the logits.
-    """
+def row(llama: ModuleType, ctx: int, words: int) -> Any:
+    """The logits after the last evaluated token, float32 of shape (words,). The next evaluation overwrites them."""
     import numpy
 
-    row = numpy.ctypeslib.as_array(llama.llama_get_logits_ith(ctx, -1), (vocabulary.size,))
+    return numpy.ctypeslib.as_array(llama.llama_get_logits_ith(ctx, -1), (words,))
+
+
+def read(row: Any, vocabulary: Vocabulary, token: int, top: int) -> TokenLogprob:
+    """The logarithm of the probability of `token` by the logits it was sampled from, and the `top` likeliest."""
+    import numpy
+
     highest = row.max()
     # Sums in double precision: 65,536 terms of nearly nothing add up to something.
     total = float(highest) + float(numpy.log(numpy.exp(row - highest).sum(dtype=numpy.float64)))

@@ -8,12 +8,15 @@ takes for it. Nothing is copied but those dozens, and they are put back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ctypes
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from ...models.entry import Sampling
 from ..sampling import PENALTY_WINDOW, require_known
+from . import logprobs
 
 _MINIMUM_KEPT = 1  # candidates that every filter leaves
 _RANDOM_SEED = 0xFFFFFFFF  # LLAMA_DEFAULT_SEED: take entropy from the system
@@ -52,19 +55,27 @@ class Sampler:
 
     def sample(self, ctx: int) -> int:
         """The next token after the last evaluated one. The repetition penalty will see it."""
-        row = self._numpy.ctypeslib.as_array(self._llama.llama_get_logits_ith(ctx, -1), (self._size,))
+        draw = functools.partial(self._llama.llama_sampler_sample, self._chain, ctx, -1)
+        return self._sample(logprobs.row(self._llama, ctx, self._size), draw)
+
+    def sample_kept(self, kept: Any) -> int:
+        """The same from logits that the context does not have. They are left as they are."""
+        row = kept.copy()
+        return self._sample(row, functools.partial(self._draw, row))
+
+    def _sample(self, row: Any, draw: Callable[[], int]) -> int:
         if len(self._biased):
             unbiased = row[self._biased]
             row[self._biased] = unbiased + self._biases
         if self._penalty == 1:
-            token = self._pick(row, ctx)
+            token = self._pick(row, draw)
         else:
             recent = self._recent[: self._accepted]
             unpunished = row[recent]  # a token that is twice in it is punished once: both are written the same value
             row[recent] = self._numpy.where(
                 unpunished > 0, unpunished / self._penalty, unpunished * self._penalty
             )  # dividing a negative logit would make its token likelier
-            token = self._pick(row, ctx)
+            token = self._pick(row, draw)
             row[recent] = unpunished
             self._see(token)
         if len(self._biased):
@@ -77,8 +88,20 @@ class Sampler:
             self._llama.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _pick(self, row: Any, ctx: int) -> int:
-        return self._llama.llama_sampler_sample(self._chain, ctx, -1) if self._chain else int(row.argmax())
+    def _pick(self, row: Any, draw: Callable[[], int]) -> int:
+        return draw() if self._chain else int(row.argmax())
+
+    def _draw(self, row: Any) -> int:
+        """What `llama_sampler_sample` does with the logits of a context."""
+        llama, numpy = self._llama, self._numpy
+        words = numpy.zeros(self._size, [("id", numpy.int32), ("logit", numpy.float32), ("p", numpy.float32)])
+        words["id"], words["logit"] = numpy.arange(self._size), row
+        first = words.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
+        candidates = llama.llama_token_data_array(data=first, size=self._size, selected=-1, sorted=False)
+        llama.llama_sampler_apply(self._chain, ctypes.byref(candidates))
+        token = int(candidates.data[candidates.selected].id)
+        llama.llama_sampler_accept(self._chain, token)
+        return token
 
     def _see(self, token: int) -> None:
         self._recent[self._accepted % PENALTY_WINDOW] = token

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Generator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ...errors import BackendError
 from ...planning.plan import Settings
@@ -45,6 +46,7 @@ class LlamaSession(TokenwiseSession):
         self._loaded = loaded
         self._llama = loaded.llama
         self._prefilling = False
+        self._kept_row: Any = None  # logits that were kept, where the context does not have them
         self._token_seconds = math.inf  # in the last prefill
         self._use_context()
         self.vocabulary = Vocabulary(loaded.llama, loaded.model)
@@ -155,7 +157,7 @@ class LlamaSession(TokenwiseSession):
             one = (ctypes.c_int32 * 1)()
             batch = llama.llama_batch_get_one(one, 1)
             while True:
-                one[0] = sampler.sample(ctx)
+                one[0] = sampler.sample(ctx) if self._kept_row is None else sampler.sample_kept(self._kept_row)
                 yield one[0]
                 if pace is not None:
                     pace.check()
@@ -166,7 +168,7 @@ class LlamaSession(TokenwiseSession):
 
     def _decode(self, batch: object, tokens: list[int]) -> bool:
         """Run the model over `tokens`. False if it was aborted; then the state is back where it is certain."""
-        status = None
+        status = self._kept_row = None
         try:
             status = self._llama.llama_decode(self._ctx, batch)
         finally:
@@ -184,7 +186,15 @@ class LlamaSession(TokenwiseSession):
         return bool(status == 0)
 
     def _logprob(self, token: int, top: int) -> TokenLogprob:
-        return logprobs.read(self._llama, self._ctx, self.vocabulary, token, top)
+        return logprobs.read(self._logits_row(), self.vocabulary, token, top)
+
+    def _logits_row(self) -> Any:
+        if self._kept_row is not None:
+            return self._kept_row
+        return logprobs.row(self._llama, self._ctx, self.vocabulary.size)
+
+    def _go_on_from(self, row: Any) -> None:
+        self._kept_row = row
 
     def _piece(self, token: int) -> bytes:
         return self.vocabulary.piece(token)
@@ -196,6 +206,7 @@ class LlamaSession(TokenwiseSession):
         if self._pace is not None:
             self._pace.begin()
         self._prefilling = True
+        self._kept_row = None
         self._abort.lower()
 
     def _rest(self) -> None:

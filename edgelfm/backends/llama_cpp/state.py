@@ -13,8 +13,6 @@ _SEQUENCE = 0
 class LlamaState:
     """See `backends.states.Runtime`. Copies are `bytearray`s in llama.cpp's own format."""
 
-    keeps_logits = False
-
     def __init__(self, llama: ModuleType, model: int, context: int) -> None:
         self._llama = llama
         self._ctx = context

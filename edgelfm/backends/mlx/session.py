@@ -142,6 +142,14 @@ class MlxSession(FolderSession):
             self._logits = None
             self._compute_bytes = max(self._compute_bytes, self._mx.get_peak_memory() - self._mx.get_active_memory())
 
+    def _logits_row(self) -> Any:
+        import numpy
+
+        return numpy.array(self._logits[0].astype(self._mx.float32))
+
+    def _go_on_from(self, row: Any) -> None:
+        self._logits = self._mx.array(row)[None]
+
     def _logprob(self, token: int, top: int) -> TokenLogprob:
         mx = self._mx
         row = self._logits[0].astype(mx.float32)

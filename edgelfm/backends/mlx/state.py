@@ -20,8 +20,6 @@ _GROUP = 32  # values that share a scale; LFM2's heads are 64 wide, the smallest
 class State:
     """See `backends.states.Runtime`. Copies are the states of caches: nested lists of arrays and numbers."""
 
-    keeps_logits = False
-
     def __init__(self, library: Library, model: Any, kv_type: KvType) -> None:
         self._library = library
         self._model = model

@@ -55,6 +55,10 @@ class Network:
             self._row[:] = self._logits
         return self._row
 
+    def set_row(self, row: Any) -> None:
+        """Let these be the logits that `row` gives, until the next are computed."""
+        self._logits[:] = row
+
     @property
     def output_bytes(self) -> int:
         """Of the logits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from typing import Any
 
 from ...errors import BackendError, StateRefused
 from ..base import Memory, TokenLogprob
@@ -91,6 +92,12 @@ class OnnxSession(FolderSession):
             yield token
             if sampled < job.limit and not self._step([token], logits=True):
                 return
+
+    def _logits_row(self) -> Any:
+        return self._network.row
+
+    def _go_on_from(self, row: Any) -> None:
+        self._network.set_row(row)
 
     def _logprob(self, token: int, top: int) -> TokenLogprob:
         return logprob(self._network.row, token, top, self._piece)

@@ -66,8 +66,6 @@ class Parts:
 class State:
     """See `backends.states.Runtime`. Copies hold `Parts`."""
 
-    keeps_logits = False
-
     def __init__(
         self, library: Library, ports: Ports, context: int, memories: Mapping[str, str], *, shared: bool
     ) -> None:

@@ -52,6 +52,7 @@ class TransformersSession(FolderSession):
         self._batch: int = settings.micro_batch.value
         self._threads = settings.threads.value
         self._threads_prefill = settings.threads_prefill.value
+        self._logits: Any = None  # that the token to be known next is sampled from, shape (words,)
         self._interrupted = False
         self._weight_bytes = loaded.weight_bytes
         self._beside = loaded.beside
@@ -72,7 +73,7 @@ class TransformersSession(FolderSession):
         """
         self._require_open()
         kv, conv = self._state.bytes()
-        logits = self._state.logits
+        logits = self._logits
         output = 0 if logits is None else int(logits.nbytes)
         weights = self._weight_bytes + (self._beside.bytes if self._beside is not None else 0)
         return Memory(weights=weights, kv=kv, conv=conv, compute=self._compute_bytes, output=output)
@@ -128,11 +129,11 @@ class TransformersSession(FolderSession):
                 self._states.recover()
                 return False
             self._states.advance(part)
-        self._state.logits = computed if last else None
+        self._logits = computed if last else None
         return True
 
     def _samples(self, job: Job) -> Generator[int]:
-        sampler = Sampler(job.sampling, job.seed, job.prompt, job.logit_bias, self._state.logits.numel())
+        sampler = Sampler(job.sampling, job.seed, job.prompt, job.logit_bias, self._logits.numel())
         try:
             token = self._pick(sampler)
             for _ in range(job.limit):
@@ -140,24 +141,26 @@ class TransformersSession(FolderSession):
                 if self._interrupted:
                     return
                 with self._computing(self._threads):
-                    self._state.logits = self._head(self._tensor([token]), self._state.cache)
+                    self._logits = self._head(self._tensor([token]), self._state.cache)
                     self._states.advance([token])
                     token = self._pick(sampler)
         finally:
-            self._state.logits = None
+            self._logits = None
 
     def _tensor(self, part: list[int]) -> Any:
         return self._torch.tensor([part], device=self.device.value)
 
     def _pick(self, sampler: Sampler) -> int:
-        return int(self._state.logits.argmax()) if sampler.plain else sampler.pick(self._row())
+        return int(self._logits.argmax()) if sampler.plain else sampler.pick(self._logits_row())
 
-    def _row(self) -> Any:
-        """The logits where numpy can see them."""
-        return self._state.logits.float().cpu().numpy()
+    def _logits_row(self) -> Any:
+        return self._logits.float().cpu().numpy()
+
+    def _go_on_from(self, row: Any) -> None:
+        self._logits = self._torch.from_numpy(row).to(self.device.value)
 
     def _logprob(self, token: int, top: int) -> TokenLogprob:
-        return logprob(self._row(), token, top, self._piece)
+        return logprob(self._logits_row(), token, top, self._piece)
 
     @contextlib.contextmanager
     def _breakable(self, part: list[int]) -> Iterator[None]:
@@ -192,6 +195,7 @@ class TransformersSession(FolderSession):
                 yield
         except BaseException as error:
             self._states.lose()
+            self._logits = None
             if isinstance(error, (RuntimeError, ValueError, IndexError)) and not isinstance(error, BackendError):
                 raise BackendError(
                     f"torch failed to evaluate tokens: {str(error).partition(chr(10))[0]}",
@@ -218,14 +222,13 @@ class TransformersSession(FolderSession):
         self._interrupted = False
 
     def _rest(self) -> None:
-        if not self._closed:
-            self._state.logits = None
+        self._logits = None
 
     def _interrupt(self) -> None:
         self._interrupted = True
 
     def _free(self) -> None:
-        self._loaded = None
+        self._loaded = self._logits = None
         self._layers = []
         del self._head, self._body, self._state, self._states
         if self.device.value.startswith("cuda"):

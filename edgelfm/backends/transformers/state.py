@@ -15,13 +15,7 @@ from .library import Library
 
 
 class State:
-    """See `backends.states.Runtime`. Copies hold one entry a layer: its tensors by name.
-
-    Checkpoints have the logits in them. They are 128 KiB in bf16, and to have them again the last token of a prompt
-    would have to be evaluated alone, which takes a CPU as long as some thirty tokens together.
-    """
-
-    keeps_logits = True
+    """See `backends.states.Runtime`. Copies hold one entry a layer: its tensors by name."""
 
     def __init__(self, library: Library, config: Any, context: int) -> None:
         self._library, self._config, self._context = library, config, context
@@ -36,7 +30,6 @@ class State:
             GrowingLayer(self._context) if type(layer) is GrowingLayer.__base__ else layer for layer in cache.layers
         ]
         self.cache: Any = cache
-        self.logits: Any = None  # after the last token, shape (words,); None if they are not known
         self._attention = [layer for layer in cache.layers if isinstance(layer, GrowingLayer)]
         # Layers without attention, and those that use another layer's cache, have nothing to keep.
         rest = [layer for layer in cache.layers if layer not in self._attention]
@@ -48,8 +41,8 @@ class State:
         return not self._others
 
     def checkpoint(self) -> Copied:
-        """What the layers hold that cannot be cut, and the logits, which nobody writes to."""
-        return _counted({"layers": self._fixed(), "logits": self.logits})
+        """What the layers hold that cannot be cut."""
+        return _counted([_copy(_kept(layer)) for layer in self._others])
 
     def go_back(self, length: int, checkpoint: Copied | None) -> bool:
         """Cut the attention layers, and put the others back. False without what these need."""
@@ -57,10 +50,9 @@ class State:
             return False
         for layer in self._attention:
             layer.cut(length)
-        self.logits = None
         if checkpoint is not None:
-            self._set_fixed(checkpoint.data["layers"])
-            self.logits = checkpoint.data["logits"]
+            for layer, kept in zip(self._others, checkpoint.data, strict=True):
+                vars(layer).update(_copy(kept))
         return True
 
     def size(self) -> int:
@@ -70,17 +62,18 @@ class State:
 
     def take(self) -> Copied:
         """The whole state."""
-        return _counted({"attention": [layer.copied() for layer in self._attention], "layers": self._fixed()})
+        return _counted([[layer.copied() for layer in self._attention], *self.checkpoint().data])
 
     def put(self, copied: Copied) -> bool:
         """Replace the whole state. False if it is not of such a network."""
         self.clear()
-        attention, others = copied.data["attention"], copied.data["layers"]
+        attention, *others = copied.data
         if len(attention) != len(self._attention) or len(others) != len(self._others):
             return False
         for layer, kept in zip(self._attention, attention, strict=True):
             layer.put(kept)
-        self._set_fixed(others)
+        for layer, kept in zip(self._others, others, strict=True):
+            vars(layer).update(_copy(kept))
         return True
 
     def pack(self, copied: Copied) -> bytes:
@@ -115,13 +108,6 @@ class State:
             else:
                 rest += _nbytes(_kept(layer))
         return kv, rest
-
-    def _fixed(self) -> list[dict[str, Any]]:
-        return [_copy(_kept(layer)) for layer in self._others]
-
-    def _set_fixed(self, copies: list[dict[str, Any]]) -> None:
-        for layer, kept in zip(self._others, copies, strict=True):
-            vars(layer).update(_copy(kept))
 
     def _flatten(self, value: Any, tensors: dict[str, Any]) -> Any:
         torch = self._library.torch
@@ -177,5 +163,5 @@ def _nbytes(value: Any) -> int:
     return int(value.nbytes) if hasattr(value, "nbytes") else 0
 
 
-def _counted(data: dict[str, Any]) -> Copied:
-    return Copied(data, _nbytes(data), logits=data.get("logits") is not None)
+def _counted(data: Any) -> Copied:
+    return Copied(data, _nbytes(data))

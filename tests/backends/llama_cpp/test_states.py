@@ -42,10 +42,35 @@ def path(request: pytest.FixtureRequest) -> Path:
     return Path(request.getfixturevalue(request.param))
 
 
-def test_regenerating_costs_one_token(path: Path, open_session: Open) -> None:
+def test_regenerating_evaluates_nothing(path: Path, open_session: Open) -> None:
     session = open_session(path)
     first, _ = told(session, words(1, 100))
-    assert told(session, words(1, 100)) == (first, 99)
+    assert told(session, words(1, 100)) == (first, 100)
+    told(session, words(2, 100))
+    assert told(session, words(1, 100)) == (first, 100)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_what_is_sampled_from_kept_logits_is_what_llama_cpp_samples(
+    penalty: float, path: Path, open_session: Open
+) -> None:
+    session, prompt = open_session(path), words(1, 100)
+    hot = Sampling(temperature=1.5, top_k=200, top_p=0.95, min_p=0.01, repetition_penalty=penalty)
+
+    def drawn(seed: int, bias: dict[int, float]) -> list[tuple[object, ...]]:
+        events = session.generate(prompt, hot, max_tokens=4, seed=seed, logprobs=3, logit_bias=bias)
+        return [(event.ids, event.logprobs) for event in events]
+
+    for seed in range(5):
+        for bias in ({}, {prompt[-1]: 5.0, 20: -3.0}):
+            session.forget()
+            assert drawn(seed, bias) == drawn(seed, bias)
+
+
+def test_a_primed_prompt_is_answered_at_once(path: Path, open_session: Open) -> None:
+    session, fresh = open_session(path), open_session(path)
+    session.prime(words(1, 100))
+    assert told(session, words(1, 100)) == (told(fresh, words(1, 100))[0], 100)
 
 
 def test_alternating_conversations_evaluate_no_prompt_token_twice(path: Path, open_session: Open) -> None:
@@ -127,7 +152,7 @@ class TestElsewhere:
         state = here.export_state(talk)
         assert state is not None
         there.import_state(state)
-        assert told(there, talk) == (answer, 149)
+        assert told(there, talk) == (answer, 150)
         longer = [*talk, *answer, 5, 6]
         assert told(there, longer)[0] == told(here, longer)[0]
 

@@ -114,14 +114,13 @@ class TestState:
         events = list(session.generate(other, GREEDY, max_tokens=6))
         assert events[-1].timings.cached_tokens == 5
         assert ids_of(events) == answer(open_onnx(attention_alone, micro_batch=1), other, 6)
-        assert session.kept().checkpoints == ()
 
     def test_regenerating_starts_at_the_end_of_the_prompt(self, graph: Path, open_onnx: Open) -> None:
         session = open_onnx(graph)
         prompt = session.tokenize("The colour of the sea")
         first = list(session.generate(prompt, GREEDY, max_tokens=8))
         again = list(session.generate(prompt, GREEDY, max_tokens=8))
-        assert again[-1].timings.cached_tokens == len(prompt) - 1
+        assert again[-1].timings.cached_tokens == len(prompt)
         assert ids_of(first) == ids_of(again)
 
     def test_it_travels_to_another_session(self, graph: Path, open_onnx: Open) -> None:
@@ -132,7 +131,7 @@ class TestState:
         assert state.identity == other.state_identity()
         other.import_state(state)
         events = list(other.generate(prompt, GREEDY, max_tokens=10))
-        assert events[-1].timings.cached_tokens == len(prompt) - 1
+        assert events[-1].timings.cached_tokens == len(prompt)
         assert ids_of(events) == expected
 
     def test_one_of_other_weights_or_of_no_sense_is_refused(self, published: Path, half: Path, open_onnx: Open) -> None:

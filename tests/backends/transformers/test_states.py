@@ -55,16 +55,6 @@ def test_a_primed_prompt_is_answered_at_once(folder: Path, open_torch: Open) -> 
     assert told(session, words(1, 100)) == (told(fresh, words(1, 100))[0], 100)
 
 
-def test_other_options_are_given_the_same_logits(tiny_folder: Path, open_torch: Open) -> None:
-    session = open_torch(tiny_folder)
-    first, _ = told(session, words(1, 100))
-    (event, *_) = session.generate(words(1, 100), GREEDY, max_tokens=1, logit_bias={first[0]: -100}, logprobs=2)
-    ((chosen,),) = (event.logprobs,)
-    assert chosen.id != first[0]
-    assert [token for token, _, _ in chosen.top] == [first[0], chosen.id]
-    assert told(session, words(1, 100)) == (first, 100)
-
-
 def test_attention_alone_is_cut_at_any_length(llama_folder: Path, open_torch: Open) -> None:
     session = open_torch(llama_folder)
     told(session, words(1, 50))
