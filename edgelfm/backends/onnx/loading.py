@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,20 +53,27 @@ def load(weights: Path, settings: Settings, quantization: str = "", progress: Pr
         settings.threads.value,
     )
 
-    def trial(session: Any, memories: Memories, in_place: bool) -> Network:
-        return _network(lib, session, layout, graph, settings, memories, in_place)
+    def trial(changed: bool, session: Any, memories: Memories, in_place: bool) -> Network:
+        return _network(lib, session, layout, graph, settings, memories, in_place, changed)
 
     try:
         changed = last_row_only(layout.graph, layout.names.logits, {layout.names.logits_to_keep})
-        started = start(lib, layout.graph, offer, trial, changed)
+        started = start(lib, layout.graph, offer, functools.partial(trial, changed is not None), changed)
     except (BackendError, ModelFileError):  # of the graph as it is, the reason is known better
-        started = start(lib, layout.graph, offer, trial)
+        started = start(lib, layout.graph, offer, functools.partial(trial, False))
     _tell(progress, 1.0)
     return Loaded(lib, started.trial, vocabulary, graph, started.report, settings)
 
 
 def _network(
-    lib: Library, session: Any, layout: Layout, graph: Graph, settings: Settings, memories: Memories, in_place: bool
+    lib: Library,
+    session: Any,
+    layout: Layout,
+    graph: Graph,
+    settings: Settings,
+    memories: Memories,
+    in_place: bool,
+    last_row: bool,
 ) -> Network:
     """A network that has proved that it works."""
     ports = find_ports(session, layout.names, layout.config, layout.graph)
@@ -76,7 +84,7 @@ def _network(
     context: int = settings.context.value
     state = State(lib, ports, context, memories, shared=shared)
     batch = min(settings.micro_batch.value, context)
-    network = Network(lib, session, ports, state, context=context, batch=batch)
+    network = Network(lib, session, ports, state, context=context, batch=batch, last_row=last_row)
     network.evaluate([0], logits=True)
     state.clear()
     return network

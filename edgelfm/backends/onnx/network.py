@@ -32,7 +32,17 @@ class _Feed:
 class Network:
     """A loaded graph, its state, and the logits after the last token."""
 
-    def __init__(self, library: Library, session: Any, ports: Ports, state: State, *, context: int, batch: int) -> None:
+    def __init__(
+        self,
+        library: Library,
+        session: Any,
+        ports: Ports,
+        state: State,
+        *,
+        context: int,
+        batch: int,
+        last_row: bool,  # whether the graph was changed to give logits for the last token only
+    ) -> None:
         import numpy
 
         self._library, self._session, self.ports, self.state = library, session, ports, state
@@ -41,6 +51,7 @@ class Network:
         self._mask = _Feed(mask, numpy.ones(context, mask.dtype)) if mask else None
         self._places = _Feed(places, numpy.arange(context, dtype=places.dtype)) if places else None
         self._keep = _Feed(keep, numpy.ones(1, keep.dtype)) if keep else None
+        self.last_row = last_row or keep is not None
         self._logits = numpy.zeros(ports.vocabulary, ports.logits.dtype)
         self._row = self._logits if ports.logits.dtype == "float32" else numpy.zeros(ports.vocabulary, "float32")
         # By whether logits are wanted and whose turn it is: caches are read and written by turns.
@@ -65,9 +76,9 @@ class Network:
         return int(self._logits.nbytes + (0 if self._row is self._logits else self._row.nbytes))
 
     def evaluate(self, tokens: Sequence[int], *, logits: bool) -> bool:
-        """Extend the state by `tokens`; `logits` are to be had for a single one. False if it was interrupted.
+        """Extend the state by `tokens`. False if it was interrupted; nothing has changed then. Raises `BackendError`.
 
-        Nothing has changed then. Raises `BackendError`.
+        `logits` are those after the last, of several tokens only where the graph makes them of the `last_row`.
         """
         if self._interrupted:
             return False

@@ -70,8 +70,8 @@ class OnnxSession(FolderSession):
             raise StateRefused(f"the state is not one of ONNX Runtime: {error}") from error
 
     def _evaluate(self, part: list[int], *, last: bool) -> bool:
-        if not last:
-            return self._step(part)
+        if not last or self._network.last_row:
+            return self._step(part, logits=last)
         return (not part[:-1] or self._step(part[:-1])) and self._step(part[-1:], logits=True)
 
     def _step(self, tokens: list[int], *, logits: bool = False) -> bool:
