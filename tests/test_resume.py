@@ -97,7 +97,7 @@ def test_a_question_without_an_answer_is_kept(tiny: edgelfm.Model, tmp_path: Pat
         (lambda data: data[:-1000], "is truncated: 1000 bytes of"),
         (lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:], "its checksum does not match"),
         (lambda data: b"", "is no state of edgelfm"),
-        (lambda data: data[:8] + b"\x02" + data[9:], "has format 2"),
+        (lambda data: data[:8] + b"\x63" + data[9:], "has format 99"),
     ],
     ids=["truncated", "damaged", "empty", "later"],
 )

@@ -31,8 +31,13 @@ def first_use(session: Session, plan: Plan, candidate: Candidate, *, progress: b
     """
     if candidate.backend not in TUNABLE or known(plan, candidate):
         return None
+    # Found out once, flash attention stays: other programs have no part in it, and states on disk are laid out by it,
+    # which would be worth nothing after a change.
+    attention = not any(
+        one.setting == "flash_attention" for record in _earlier(plan, candidate) for one in record.tried
+    )
     try:
-        tuned = tune(session, plan, candidate, seconds=FIRST_USE_SECONDS, progress=progress)
+        tuned = tune(session, plan, candidate, seconds=FIRST_USE_SECONDS, progress=progress, attention=attention)
     except (DoesNotFit, BackendError) as error:
         return replace(plan, advice=(*plan.advice, f"settings are estimated, not measured: {error.message}"))
     return replanned(plan, candidate, tuned.record)
@@ -46,14 +51,21 @@ def known(plan: Plan, candidate: Candidate) -> bool:
     """
     if candidate.model.architecture is None:
         return True  # nothing could be recorded of it
+    taken = [one.cores_taken for one in _earlier(plan, candidate)]
+    if not taken or not min(taken):
+        return bool(taken)
+    return min(taken) <= round(cores_taken() or 0.0)
+
+
+def _earlier(plan: Plan, candidate: Candidate) -> list[Record]:
+    """What was recorded of this network in this quantization, however busy the machine was."""
+    if candidate.model.architecture is None:
+        return []
     wanted = (
         fingerprint(plan.host), candidate.backend, build(plan.host, candidate.backend),
         shape(candidate.model.architecture), candidate.quantization, computed_on(candidate.settings),
     )  # fmt: skip
-    taken = [one.cores_taken for one in record_store.read() if one.key[:-1] == wanted]
-    if not taken or not min(taken):
-        return bool(taken)
-    return min(taken) <= round(cores_taken() or 0.0)
+    return [one for one in record_store.read() if one.key[:-1] == wanted]
 
 
 def reopen(session: Session, before: Settings, after: Settings) -> None:

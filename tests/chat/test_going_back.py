@@ -345,7 +345,7 @@ def test_only_the_difference_is_evaluated(model: str, request: pytest.FixtureReq
     def fresh(reply: Reply) -> int:
         return reply.usage.prompt_tokens - reply.usage.cached_tokens
 
-    assert fresh(talk.regenerate(**GREEDY)) == 1
+    assert fresh(talk.regenerate(**GREEDY)) == 0
     assert fresh(talk.edit(-1, "Tell me about another plant, please.", **GREEDY)) <= one_turn
     other = talk.fork()
     assert fresh(other.send("And its colour?", **GREEDY)) <= one_turn
@@ -407,4 +407,4 @@ def test_a_template_that_says_which_day_it_is(tiny_path: Path, engine: MakeEngin
     assert "09 May 2001" in prompt.text
     again = talk.regenerate(**GREEDY)
     assert again == next_day
-    assert again.usage.prompt_tokens - again.usage.cached_tokens == 1
+    assert again.usage.prompt_tokens == again.usage.cached_tokens

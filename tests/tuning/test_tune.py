@@ -11,6 +11,7 @@ import pytest
 import edgelfm
 from edgelfm.errors import RequestError
 from edgelfm.planning import record_store
+from edgelfm.planning.records import Trial
 from edgelfm.tuning.adopting import first_use, known, replanned
 from edgelfm.tuning.progress import Measuring
 from tests.tiny_folder import write_tiny_lfm2_folder
@@ -94,6 +95,21 @@ def test_a_record_of_a_busy_hour_does_not_do_for_a_quiet_one(tiny_path: Path, mo
         assert not known(lfm.plan, lfm.candidate)
         record_store.keep(replace(record, cores_taken=0))
         assert known(lfm.plan, lfm.candidate)
+
+
+def test_flash_attention_once_found_out_stays_so_that_states_on_disk_keep_their_worth(tiny_path: Path) -> None:
+    with edgelfm.load(tiny_path, tune=False) as lfm:
+        record = lfm.tune(seconds=QUICK, progress=False).record
+    tried = tuple(
+        Trial("decode", "flash_attention", value, seconds) for value, seconds in (("on", 3e-4), ("off", 2e-4))
+    )
+    record_store.forget(record.host)
+    busy = replace(record, cores_taken=99, flash_attention=False, tried=tried)  # so it is measured anew
+    record_store.keep(busy)
+    with edgelfm.load(tiny_path, context=512) as lfm:
+        assert lfm.candidate.settings.flash_attention.value is False
+    (again,) = [one for one in record_store.read() if one.key != busy.key]
+    assert not any(one.setting == "flash_attention" for one in again.tried)
 
 
 def test_the_artifact_that_is_open_stays_first_whatever_is_fastest(tiny_path: Path) -> None:
