@@ -19,7 +19,6 @@ from . import child
 FLOATS = ("F32", "F16", "BF16")
 _NEED_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K_S")
 _PREFIX = "LLAMA_FTYPE_MOSTLY_"
-_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
 _COUNTER = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 
 
@@ -46,7 +45,7 @@ def quantize(base: Path, out: Path, name: str, imatrix: Path | None, told: Calla
 
 
 def _work(task: dict[str, Any], told: Callable[[float], None]) -> None:
-    from ..backends.llama_cpp.library import library
+    from ..backends.llama_cpp.library import ERROR_LEVEL, library
 
     llama = library()
     said: list[str] = []
@@ -54,7 +53,7 @@ def _work(task: dict[str, Any], told: Callable[[float], None]) -> None:
     @llama.llama_log_callback  # type: ignore[untyped-decorator]
     def listen(level: int, text: bytes | None, _data: object) -> None:
         line = (text or b"").decode("utf-8", "replace").strip()
-        if level == _ERROR_LEVEL and line:
+        if level == ERROR_LEVEL and line:
             said.append(re.sub(r"^\w+: ", "", line))
         if found := _COUNTER.match(line):
             told(int(found[1]) / int(found[2]))
@@ -68,7 +67,7 @@ def _work(task: dict[str, Any], told: Callable[[float], None]) -> None:
     status = llama.llama_model_quantize(task["base"].encode(), task["out"].encode(), ctypes.byref(params))
     del kept
     if status:
-        reason = said[-1] if said else "it gave no reason"
+        reason = said[0] if said else "it gave no reason"
         raise BackendError(f"llama.cpp could not quantize to {task['name']}: {reason}", hint="choose Q4_0 or Q8_0")
 
 

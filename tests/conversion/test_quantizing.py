@@ -93,5 +93,5 @@ def test_quantizations_are_known_by_name() -> None:
 
 def test_the_quantizer_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "base.gguf").write_bytes(b"GGUF but not really")
-    with pytest.raises(BackendError, match="could not quantize to Q4_0"):
+    with pytest.raises(BackendError, match="could not quantize to Q4_0: this GGUF file is version"):
         quantize(tmp_path / "base.gguf", tmp_path / "made.gguf", "Q4_0", None, lambda _: None)

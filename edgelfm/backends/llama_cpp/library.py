@@ -24,7 +24,7 @@ from ...errors import BackendError, BackendMissing
 #: With fewer turns the second thread sleeps while a token is drawn, and to wake it takes longer than that. An EPYC
 #: alone, in one noisy run: 1,000: 121, 10,000: 114, 100,000: 121. `bench_contention.py` measures them.
 SPIN_COUNT = "10000"
-_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR
+ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR of ggml.h; what llama-cpp-python says of it is of long ago
 _CONTINUE_LEVEL = 5  # GGML_LOG_LEVEL_CONT: this text goes on where the last line stopped
 
 #: The log of llama.cpp belongs to the process, so two loads at once would mix theirs.
@@ -95,7 +95,7 @@ class Log:
         if not line:
             return
         self.lines.append(line)
-        if level == _ERROR_LEVEL:
+        if level == ERROR_LEVEL:
             self.errors.append(line)
 
     def last_error(self) -> str:

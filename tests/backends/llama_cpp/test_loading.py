@@ -43,6 +43,7 @@ def test_a_damaged_file_is_refused_with_a_reason(damage: str, tiny_path: Path, t
     with pytest.raises(ModelFileError) as caught:
         loading.load(path, settings())
     assert "bad.gguf" in str(caught.value)
+    assert "gave no reason" not in str(caught.value)
     assert "edgelfm pull" in caught.value.hint
 
 
