@@ -91,14 +91,14 @@ def _base(lora: Lora, offline: bool | None) -> ModelEntry:
     from .errors import EdgelfmError
     from .models import names
 
-    hint = f'name it: edgelfm.load("lfm2.5-1.2b-instruct", adapter="{lora.path}")'
+    hint = f'name it: edgelfm.load("lfm2.5-1.2b-instruct", adapter="{lora.where}")'
     if not lora.base:
-        raise RequestError(f"the adapter {lora.path} does not say which model it is for", hint=hint)
+        raise RequestError(f"the adapter {lora.where} does not say which model it is for", hint=hint)
     try:
         return names.resolve(lora.base, offline=offline)
     except EdgelfmError as error:
         raise RequestError(
-            f"the adapter {lora.path} is for {lora.base}, which cannot be had: {error.message}", hint=hint
+            f"the adapter {lora.where} is for {lora.base}, which cannot be had: {error.message}", hint=hint
         ) from error
 
 

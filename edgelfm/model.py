@@ -297,5 +297,5 @@ def _loaded_as(candidate: Candidate, context: int, adapter: Lora | None) -> Load
     artifact = candidate.artifact
     catalogued = catalog.load().find(candidate.model.id) is not None
     name = artifact.path or (candidate.model.id if catalogued else artifact.repo)
-    beside = str(adapter.path) if adapter is not None else None
+    beside = adapter.where if adapter is not None else None
     return LoadedAs(name, artifact.quantization, artifact.backend, context, beside)

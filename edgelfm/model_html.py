@@ -63,7 +63,7 @@ def _facts(model: Model, held: Memory | None) -> Iterator[tuple[str, str]]:
     if model.adapter is not None:
         yield (
             "Adapter",
-            f"{escape(model.adapter.name)} <small>beside the weights, {escape(str(model.adapter.path))}</small>",
+            f"{escape(model.adapter.name)} <small>beside the weights, {escape(model.adapter.where)}</small>",
         )
     if model.remarks:
         yield "Runtime", "<br>".join(map(escape, model.remarks))

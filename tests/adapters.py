@@ -26,15 +26,22 @@ def linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def write_peft(folder: Path, layers: Layers, *, seed: int = 1, dora: bool = False, **config: Any) -> Path:
-    """`config` goes into adapter_config.json; a rank of 4 and an alpha of 8 unless it says otherwise."""
+def write_peft(
+    folder: Path, layers: Layers, *, seed: int = 1, dora: bool = False, factor: float = 0.1, **config: Any
+) -> Path:
+    """`config` goes into adapter_config.json; a rank of 4 and an alpha of 8 unless it says otherwise.
+
+    `factor` is how large the values of B are.
+    """
     folder.mkdir()
     config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "use_dora": dora, **config}
     values, weights = np.random.default_rng(seed), {}
     for layer, (inputs, outputs) in layers.items():
         stem = f"base_model.model.{layer}"
         weights[f"{stem}.lora_A.weight"] = values.standard_normal((config["r"], inputs), np.float32)
-        weights[f"{stem}.lora_B.weight"] = values.standard_normal((outputs, config["r"]), np.float32) * np.float32(0.1)
+        weights[f"{stem}.lora_B.weight"] = values.standard_normal((outputs, config["r"]), np.float32) * np.float32(
+            factor
+        )
         if dora:
             weights[f"{stem}.lora_magnitude_vector"] = values.random(outputs, np.float32) + 1
     _write_safetensors(folder / "adapter_model.safetensors", weights)

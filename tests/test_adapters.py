@@ -158,6 +158,9 @@ def test_the_hub_is_asked_once(
         with pytest.raises(ModelFileError, match="holds no adapter"):
             plain.use_adapter("someone/model")
         plain.use_adapter("someone/gardener-lora")
+        assert plain.adapter is not None
+        assert plain.adapter.name == "gardener-lora"  # and not the commit that its folder is called after
+        assert 'adapter="someone/gardener-lora"' in plain.candidate.load_command
         asked = len(hub.log)
         plain.use_adapter(None)
         plain.use_adapter("someone/gardener-lora")

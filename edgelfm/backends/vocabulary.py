@@ -16,6 +16,18 @@ _ENDS = ("<|im_end|>", "<|endoftext|>")
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
+def chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """The Jinja source, from chat_template.jinja or else from tokenizer_config.json, which holds `settings`."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8", errors="replace")
+    source = settings.get("chat_template")
+    if isinstance(source, list):  # several, by name: "default", "tool_use", "rag"
+        named = [one for one in source if isinstance(one, dict)]
+        source = next((one.get("template") for one in named if one.get("name") == "default"), None)
+    return source if isinstance(source, str) else None
+
+
 class Vocabulary:
     """The vocabulary of one folder. Safe to use from any thread. Raises `ModelFileError` if it cannot be understood."""
 
@@ -67,14 +79,8 @@ class Vocabulary:
 
     @functools.cached_property
     def chat_template(self) -> str | None:
-        """The Jinja source, from chat_template.jinja or else from tokenizer_config.json."""
-        own = self._folder / "chat_template.jinja"
-        if own.is_file():
-            return own.read_text(encoding="utf-8", errors="replace")
-        source = self._settings.get("chat_template")
-        if isinstance(source, list):  # several, by name: "default", "tool_use", "rag"
-            source = {entry.get("name"): entry.get("template") for entry in source}.get("default")
-        return source if isinstance(source, str) else None
+        """The Jinja source, see `chat_template`."""
+        return chat_template(self._folder, self._settings)
 
     def special_tokens(self) -> dict[str, str]:
         """`bos_token` and `eos_token` as text, empty where the model has none."""

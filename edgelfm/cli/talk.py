@@ -136,7 +136,7 @@ class Talk:
         write_line()
         write_facts([
             ("model", f"{one.model.name} {one.quantization} on {one.backend}"),
-            ("adapter", str(self.model.adapter.path) if self.model.adapter else ""),
+            ("adapter", self.model.adapter.where if self.model.adapter else ""),
             ("context", f"{self.model.context} tokens" if self.model.context else ""),
             ("memory", f"{format_bytes(held)} expected, loaded in {self.model.load_seconds:.1f} s" if held else ""),
             ("why", one.reason),

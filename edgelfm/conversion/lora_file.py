@@ -38,10 +38,10 @@ def lora_file(lora: Lora, net: Architecture | None) -> Path:
     if net is None or net.name not in ARCHITECTURES.values():
         known = ", ".join(dict.fromkeys(ARCHITECTURES.values()))
         raise ModelFileError(
-            f"the adapter {lora.path} cannot be written for llama.cpp: the names of its tensors are known for {known}",
+            f"the adapter {lora.where} cannot be written for llama.cpp: the names of its tensors are known for {known}",
             hint="make a .gguf of it with llama.cpp's convert_lora_to_gguf.py, or merge it with PEFT",
         )
-    adapter = Adapter(lora.path)
+    adapter = Adapter(lora)
     path = cache_folder() / "adapters" / f"{adapter.digest.replace(' ', '-')}-{net.name}-{net.layers}.gguf"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,4 +85,4 @@ def write_lora(path: Path, adapter: Adapter, net: Architecture) -> None:
 
 
 def _refuse(adapter: Adapter, reason: str) -> NoReturn:
-    raise ModelFileError(f"the adapter {adapter.folder} {reason}", hint="give the model it was trained on")
+    raise ModelFileError(f"the adapter {adapter.lora.where} {reason}", hint="give the model it was trained on")

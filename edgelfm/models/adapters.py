@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ModelFileError, NotDownloaded
@@ -25,7 +26,7 @@ def find_adapter(name: str | Path, *, offline: bool | None = None) -> Lora:
         return read_lora(path)
     for weights in WEIGHTS.values():
         if (found := store.find(_artifact(name, weights))) is not None:
-            return read_lora(found["adapter"].parent)
+            return _of_the_hub(name, found["adapter"])
     if read_settings(offline=offline).offline:
         raise NotDownloaded(
             f"the adapter {name} is not on this disk", hint="go online once, or give the path of its folder"
@@ -34,11 +35,16 @@ def find_adapter(name: str | Path, *, offline: bool | None = None) -> Lora:
     for weights in WEIGHTS.values():
         if {CONFIG, weights} <= there:
             files = store.fetch(_artifact(name, weights), license=_LICENSE, offline=offline, progress=False)
-            return read_lora(files["adapter"].parent)
+            return _of_the_hub(name, files["adapter"])
     raise ModelFileError(
         f"the repository {name} holds no adapter: {CONFIG} with {' or '.join(WEIGHTS.values())}",
         hint="if it is a model, load it by its name",
     )
+
+
+def _of_the_hub(repo: str, weights: Path) -> Lora:
+    """One whose folder has the name of a commit."""
+    return replace(read_lora(weights.parent), repo=repo)
 
 
 def _artifact(repo: str, weights: str) -> Artifact:

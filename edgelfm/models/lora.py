@@ -32,11 +32,19 @@ class Lora:
     parameters: int
     bytes: int  # of its matrices as they are stored
     base: str = ""  # the model it was trained on, as it says itself: a repository, a folder
+    repo: str = ""  # of the Hub that it came from
 
     @property
     def name(self) -> str:
-        """What it is called: as its folder or file."""
+        """What it is called: as its repository, folder or file."""
+        if self.repo:
+            return self.repo.rpartition("/")[2]
         return self.path.stem if self.form == "gguf" else self.path.name
+
+    @property
+    def where(self) -> str:
+        """What to type to have it again: its repository or path."""
+        return self.repo or str(self.path)
 
     @property
     def weights(self) -> Path:

@@ -19,7 +19,7 @@ def load_command(entry: ModelEntry, artifact: Artifact, context: int, request: R
         "kv_type": request.kv_type,
         "threads": request.threads,
         "micro_batch": request.micro_batch,
-        "adapter": str(request.adapter.path) if request.adapter is not None else None,
+        "adapter": request.adapter.where if request.adapter is not None else None,
     }
     named = [f"{name}={_literal(value)}" for name, value in given.items() if value is not None]
     return f"edgelfm.load({', '.join([_literal(artifact.path or entry.id), *named])})"

@@ -22,7 +22,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             "kv_type": plan.request.kv_type,
             "threads": plan.request.threads,
             "micro_batch": plan.request.micro_batch,
-            "adapter": str(plan.request.adapter.path) if plan.request.adapter else None,
+            "adapter": plan.request.adapter.where if plan.request.adapter else None,
         },
         "budget": {
             "available_bytes": plan.budget.available_bytes,

@@ -74,7 +74,7 @@ def no_adapter(entry: ModelEntry, backend: str, lora: Lora) -> Rejected:
         reason = f"{backend} cannot read an adapter that was written for llama.cpp"
     fix = f"use backend {' or '.join(able)}"
     if backend == "onnx" and lora.form != "gguf":
-        fix += f"; or merge it: edgelfm convert <folder of its base model> --adapter {lora.path} --to onnx"
+        fix += f"; or merge it: edgelfm convert <folder of its base model> --adapter {lora.where} --to onnx"
     return Rejected(entry.id, backend, "", reason, fix, 0, "unsupported")
 
 

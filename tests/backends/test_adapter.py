@@ -14,6 +14,7 @@ import pytest
 from edgelfm.backends.adapter import Adapter
 from edgelfm.backends.weights import Weights
 from edgelfm.errors import ModelFileError
+from tests.adapters import write_mlx, write_peft
 
 IN_PROJ, QUERY = "model.layers.0.conv.in_proj", "model.layers.2.self_attn.q_proj"
 MODULES = {IN_PROJ: (64, 192), QUERY: (64, 64)}
@@ -77,6 +78,9 @@ def test_dora_gives_every_row_its_length(tiny_folder: Path, write_adapter: Calla
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"init_lora_weights": "pissa_niter_16"}, "changed the weights of its base"),
         ({"lora_alpha": None}, "lora_alpha"),
+        ({"r": 0}, "rank 0"),
+        ({"alpha_pattern": {"(": 2}}, "alpha_pattern"),
+        ({"alpha_pattern": ["q_proj"]}, "alpha_pattern"),
         ({"use_dora": True}, "DoRA"),
     ],
 )
@@ -84,6 +88,29 @@ def test_what_is_more_than_a_lora_is_refused(write_adapter: Callable, config: di
     with pytest.raises(ModelFileError, match=said) as caught:
         Adapter(write_adapter(MODULES, **config))
     assert caught.value.hint
+
+
+def test_one_that_is_not_all_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="NaN"):
+        Adapter(write_peft(tmp_path / "astray", {IN_PROJ: (64, 192)}, factor=math.nan))
+
+
+def test_experts_of_a_mixture_are_to_be_merged(write_adapter: Callable) -> None:
+    adapter = Adapter(write_adapter({"model.layers.2.feed_forward.experts.0.w1": (64, 32)}))
+    with pytest.raises(ModelFileError, match=r"experts\.0\.w1") as caught:
+        list(adapter.beside())
+    assert f"--adapter {adapter.folder}" in caught.value.hint
+
+
+def test_what_mlx_names_in_its_own_way_has_the_published_name(tmp_path: Path) -> None:
+    """As mlx-lm calls the layers of LFM2-MoE, and those of Llama."""
+    layers = {"model.layers.0.feed_forward.up_proj": (64, 128), "model.layers.0.mlp.up_proj": (64, 128)}
+    assert set(Adapter(write_mlx(tmp_path / "mlx", layers)).deltas) == {
+        "model.layers.0.feed_forward.w3.weight", "model.layers.0.mlp.up_proj.weight",
+    }  # fmt: skip
+    with pytest.raises(ModelFileError, match="full") as caught:
+        Adapter(write_mlx(tmp_path / "whole", layers, fine_tune_type="full"))
+    assert "mlx_lm.fuse" in caught.value.hint
 
 
 def test_an_adapter_of_another_model_is_refused(tiny_folder: Path, write_adapter: Callable) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ...errors import ModelFileError
-from ..adapter import Adapter
+from ..adapter import Adapter, name_in_mlx
 from .library import Library
 
 
@@ -38,10 +38,11 @@ def attach(lib: Library, model: Any, folder: Path) -> Beside:
 
     adapter, modules = Adapter(folder), dict(model.named_modules())
     layers, taken = [], 0
-    for name, delta in adapter.beside():
+    for published, delta in adapter.beside():
+        name = published if published in modules else name_in_mlx(published)
         module = modules.get(name)
         if module is None or not type(module).__name__.endswith("Linear"):
-            _refuse(adapter, f"changes {name}, which is no linear layer of this model")
+            _refuse(adapter, f"changes {published}, which is no linear layer of this model")
         layer = LoRALinear.from_base(module, r=len(delta.a), scale=delta.scale)
         outputs, inputs = layer.lora_b.shape[1], layer.lora_a.shape[0]
         if (outputs, inputs) != (len(delta.b), delta.a.shape[1]):
@@ -58,4 +59,4 @@ def attach(lib: Library, model: Any, folder: Path) -> Beside:
 
 
 def _refuse(adapter: Adapter, reason: str) -> NoReturn:
-    raise ModelFileError(f"the adapter {adapter.folder} {reason}", hint="give the model it was trained on")
+    raise ModelFileError(f"the adapter {adapter.lora.where} {reason}", hint="give the model it was trained on")

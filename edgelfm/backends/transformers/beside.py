@@ -32,13 +32,14 @@ class Beside:
 def attach(lib: Library, model: Any, folder: Path) -> Beside:
     """Let the adapter in `folder` run beside `model`. Raises `ModelFileError`, and nothing has changed then."""
     torch, adapter = lib.torch, Adapter(folder)
-    halves = []
+    modules, halves = dict(model.named_modules()), []
     for name, delta in adapter.beside():
-        try:
-            module = model.get_submodule(name)
-            inputs, outputs = int(module.in_features), int(module.out_features)
-        except AttributeError:
-            _refuse(adapter, f"changes {name}, which is no linear layer of this model")
+        module = modules.get(name)
+        if module is None:
+            _refuse(adapter, f"changes {name}, which the model does not have")
+        if not isinstance(module, torch.nn.Linear):
+            _refuse(adapter, f"changes {name}, which is no linear layer", adapter.merged_by)
+        inputs, outputs = module.in_features, module.out_features
         if (outputs, inputs) != (len(delta.b), delta.a.shape[1]):
             _refuse(adapter, f"adds {(len(delta.b), delta.a.shape[1])} to {name}, which is {(outputs, inputs)}")
         a, b = (
@@ -58,5 +59,5 @@ def _adding(linear: Callable[[Any, Any], Any], a: Any, b: Any) -> Callable[[Any,
     return add
 
 
-def _refuse(adapter: Adapter, reason: str) -> NoReturn:
-    raise ModelFileError(f"the adapter {adapter.folder} {reason}", hint="give the model it was trained on")
+def _refuse(adapter: Adapter, reason: str, hint: str = "give the model it was trained on") -> NoReturn:
+    raise ModelFileError(f"the adapter {adapter.lora.where} {reason}", hint=hint)
