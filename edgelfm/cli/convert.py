@@ -32,7 +32,8 @@ def convert(
         ),
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A LoRA that PEFT saved, to merge first.")
+        str | None,
+        typer.Option(metavar="PATH", help="A LoRA to merge first: a folder of PEFT or mlx-lm, a repository."),
     ] = None,
     imatrix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An importance matrix for llama.cpp's quantizer.")
@@ -104,7 +105,7 @@ def _write(made: Conversion) -> None:
     write_facts([
         ("in", str(made.path.parent)),
         ("source", str(made.source)),
-        ("adapter", str(made.adapter or "")),
+        ("adapter", made.adapter.where if made.adapter else ""),
         ("format", str(made.format)),
         ("quantization", str(made.quantization)),
         ("importances", str(made.imatrix or "")),

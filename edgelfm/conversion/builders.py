@@ -5,6 +5,7 @@ As a program it runs mlx-lm's, see `child`; onnxruntime-genai's builder is a pro
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..backends.safetensors import read_json
 from ..errors import BackendError, UnknownQuantization
 from . import child
 from .checking import require_runtime
@@ -76,6 +78,8 @@ def _work(task: dict[str, Any], _told: Callable[[float], None]) -> None:
         raise BackendError(
             f"mlx-lm cannot convert it to {quantization}: {error}", hint="choose another format"
         ) from error
+    config = Path(task["out"]) / "config.json"  # which still says what the source was stored in
+    config.write_text(json.dumps({**read_json(config), "dtype": options["dtype"]}, indent=4), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def read_text(text: str, source: Source, tokenizer: Tokenizer) -> Text | None:
         return None
     from ..backends.vocabulary import Vocabulary
 
-    return cut(text, Vocabulary(source.folder, source.config).tokenize(text, special=False), tokenizer)
+    return cut(text, Vocabulary(source.folder, source.config).tokenize(text), tokenizer)
 
 
 def cut(text: str, tokens: list[int], tokenizer: Tokenizer) -> Text:
@@ -142,7 +142,8 @@ def compare(source: Path, width: int, converted: Path, other_width: int) -> tupl
         p = _log_probabilities(ours[first : first + _ROWS, :words])
         q = _log_probabilities(theirs[first : first + _ROWS, :words])
         same += int((p.argmax(-1) == q.argmax(-1)).sum())
-        total += float((np.exp(p) * (p - q)).sum())
+        with np.errstate(invalid="ignore"):  # of what is infinite: NaN, which `absurd` sees
+            total += float((np.exp(p) * (p - q)).sum())
     return same / len(ours), total / len(ours)
 
 
@@ -183,7 +184,8 @@ def _log_probabilities(logits: Array) -> Array:
     import numpy as np
 
     wide = logits.astype(np.float64)
-    wide -= wide.max(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        wide -= wide.max(-1, keepdims=True)
     normal: Array = wide - np.log(np.exp(wide).sum(-1, keepdims=True))
     return normal
 

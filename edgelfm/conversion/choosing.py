@@ -10,6 +10,7 @@ from ..errors import RequestError, UnknownQuantization
 from ..models.entry import Artifact, File
 from ..models.quantizer import DEFAULT_TYPE
 from ..models.tensors import tensors
+from .builders import MLX
 from .source import Source
 
 FORMATS = {"gguf": "llama.cpp", "mlx": "mlx", "onnx": "onnx"}
@@ -41,11 +42,11 @@ def choose(source: Source, to: str | None, quantization: str | None) -> tuple[De
 
 
 def _format_of(quantization: str) -> str:
-    """By how its names are written: `Q4_0`, `4bit`, `int4`. Half floats in capitals are GGUF's, else MLX's."""
+    """By how its names are written: `Q4_0`, `4bit`, `int4`. `BF16` in capitals is GGUF's, else MLX's."""
     first = quantization.partition(",")[0].strip()
-    if first.isupper():
-        return "gguf"
-    return "onnx" if first.startswith("int") else "mlx"
+    if first.startswith("int"):
+        return "onnx"
+    return "mlx" if first.endswith("bit") or first in MLX else "gguf"
 
 
 def _planned(source: Source, form: str) -> tuple[str, str, str] | None:

@@ -45,17 +45,19 @@ def convert(
 
     `folder` holds config.json, safetensors and a tokenizer.json of an LFM2, LFM2-MoE, Llama or Mistral model. `to` is
     "gguf", "mlx" or "onnx", `quantization` one name or several with commas: "Q4_0,Q8_0", "4bit", "int4"; what is left
-    out, the planner chooses. `adapter` is the folder of a LoRA that is merged first, `imatrix` an importance matrix for
-    llama.cpp's quantizer. `calibrate` is a text that one is computed from, or a file with one, best of some 50,000
-    tokens like those the model will read; "sample" is a short text of our own. The matrix is kept beside the outcome,
-    to be used again. `out` is a file, or a folder to put files in; without it they go beside `folder`. `text` is the
-    text to compare over, or a file with one. `progress` shows a bar, or is called with a `Converting`.
+    out, the planner chooses. `adapter` is a LoRA that is merged first, its folder or a repository of the Hub, `imatrix`
+    an importance matrix for llama.cpp's quantizer. `calibrate` is a text that one is computed from, or a file with one,
+    best of some 50,000 tokens like those the model will read; "sample" is a short text of our own. The matrix is kept
+    beside the outcome, to be used again. `out` is a file, or a folder to put files in; without it they go beside
+    `folder`. `text` is the text to compare over, or a file with one. `progress` shows a bar, or is called with a
+    `Converting`.
 
     Every outcome is compared with its source before it gets its name. One that is far off is kept under a name that
     ends in `.suspect`, and raised as `BackendError`. Raises `ModelFileError` for a folder or adapter that cannot be
     converted, `RequestError`, `UnknownQuantization`, `BackendMissing`, `NoDiskSpace`.
     """
     from ..backends.adapter import Adapter
+    from ..models.adapters import find_adapter
     from . import texts
     from .choosing import choose, quantizations
     from .files import places
@@ -65,7 +67,7 @@ def convert(
 
     started = time.monotonic()
     source = read_source(Path(folder))
-    merged = Adapter(Path(adapter)) if adapter is not None else None
+    merged = Adapter(find_adapter(adapter)) if adapter is not None else None
     if merged is not None and source.net.tied_embeddings:
         merged.require_untied()
     form, chosen = choose(source, to, quantization)
@@ -73,7 +75,7 @@ def convert(
     matrix = Path(imatrix).expanduser().resolve() if imatrix is not None else None
     require_tools(form.value, names, matrix, calibrate is not None)
     tokenizer = read_tokenizer(source.folder, source.config, source.net.name, source.net.vocabulary)
-    stem = source.name + (f"-{merged.folder.name}" if merged else "")
+    stem = source.name + (f"-{merged.lora.name}" if merged else "")
     goals = places(form.value, stem, source.folder.parent, names, Path(out) if out is not None else None)
     planned = _calibration(calibrate, goals[0].parent / f"{stem}{MATRIX}")
     compared = texts.to_compare(text)
@@ -82,7 +84,7 @@ def convert(
         files = work.run(meter)
     return Conversion(
         source=source.folder,
-        adapter=merged.folder if merged else None,
+        adapter=merged.lora if merged else None,
         format=form,
         quantization=Decision(",".join(names), chosen.reason, chosen.grade),
         files=tuple(files),

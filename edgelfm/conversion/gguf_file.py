@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..backends.adapter import Adapter
 from ..backends.weights import Weights
+from ..errors import ModelFileError
 from .header import frequencies, write_card, write_network
 from .naming import Target, gguf_library, targets
 from .source import Source
 from .tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
 _FILE_TYPES = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
 _ROPE_FREQS = "rope_freqs.weight"
+_BEYOND_F16 = 65520.0  # from here on it rounds to infinity
 
 
 def write_gguf(
@@ -27,7 +35,8 @@ def write_gguf(
 ) -> None:
     """Write `path` with matrices as `kind`. `told` hears how far it got, 0 to 1.
 
-    Raises `ModelFileError` for weights that do not fit the configuration, `BackendMissing` without the package `gguf`.
+    Raises `ModelFileError` for weights that do not fit the configuration or are no numbers, `BackendMissing` without
+    the package `gguf`.
     """
     import numpy as np
 
@@ -38,7 +47,7 @@ def write_gguf(
         writer = gguf.GGUFWriter(path, source.net.name)
         try:
             writer.add_type("model")
-            write_card(writer, source, adapter.folder.name if adapter else "")
+            write_card(writer, source, adapter.lora.name if adapter else "", gguf)
             writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[kind]])
             writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
             write_network(writer, source, gguf)
@@ -71,9 +80,27 @@ def _write_weights(writer: object, weights: Weights, wanted: list[Target], told:
     for one in wanted:
         kind = gguf.GGMLQuantizationType[one.type]
         for rows in one.pieces(weights):
-            with np.errstate(over="ignore"):  # beyond F16: infinite, which the check at the end finds
-                packed = gguf.quants.quantize(np.ascontiguousarray(rows), kind)
+            _require_numbers(one, rows)
+            packed = gguf.quants.quantize(np.ascontiguousarray(rows), kind)
             file.write(packed.tobytes())
             done += packed.nbytes
             told(done / total)
         writer.write_padding(file, one.bytes)  # type: ignore[attr-defined]
+
+
+def _require_numbers(one: Target, rows: Array) -> None:
+    """Raise `ModelFileError` for what would make every answer NaN, named while it is still known where it lies."""
+    import numpy as np
+
+    largest = float(max(rows.max(), -rows.min()))  # NaN if one of them is
+    if not np.isfinite(largest):
+        _refuse(
+            f"the weights of {one.name} are not all numbers: some are NaN or infinite",
+            "the training went astray: take a checkpoint from before",
+        )
+    if one.type == "F16" and largest >= _BEYOND_F16:
+        _refuse(f"{one.name} holds {largest:.3g}, more than F16 can", "take another one: --quantization BF16")
+
+
+def _refuse(reason: str, hint: str) -> NoReturn:
+    raise ModelFileError(reason, hint=hint)

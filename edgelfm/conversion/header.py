@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ModelFileError
+from ..models.tensors import active_parameters, parameters
 from .source import Source
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _MOST_CARD = 2 * 1024**2  # bytes of a README
+_LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
 def write_network(writer: Any, source: Source, gguf: Any) -> None:
@@ -29,17 +32,17 @@ def write_network(writer: Any, source: Source, gguf: Any) -> None:
     if net.head_dim * net.heads != net.hidden:
         writer.add_key_length(net.head_dim)
         writer.add_value_length(net.head_dim)
-    epsilon = config.get("rms_norm_eps" if net.name == "llama" else "norm_eps")
-    writer.add_layer_norm_rms_eps(float(epsilon if epsilon is not None else 1e-5))
+    epsilon = "rms_norm_eps" if net.name == "llama" else "norm_eps"
+    writer.add_layer_norm_rms_eps(_number(source, config, epsilon, 1e-5))
     writer.add_vocab_size(net.vocabulary)
     rotation = _rotation(source)
     usual = 10000.0 if net.name == "llama" else 1e6
-    writer.add_rope_freq_base(float(rotation.get("rope_theta") or config.get("rope_theta") or usual))
+    writer.add_rope_freq_base(_number(source, {**config, **rotation}, "rope_theta", usual))
     if net.name == "llama":
         writer.add_rope_dimension_count(net.head_dim)
     if _kind(rotation) == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(float(rotation["factor"]))
+        writer.add_rope_scaling_factor(_number(source, rotation, "factor"))
     if net.conv_cache:
         writer.add_shortconv_l_cache(net.conv_cache)
     if net.experts:
@@ -50,9 +53,12 @@ def write_network(writer: Any, source: Source, gguf: Any) -> None:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
 
 
-def write_card(writer: Any, source: Source, adapter: str) -> None:
-    """Put the name, and the licence of the model card in the folder, into a `gguf.GGUFWriter`."""
+def write_card(writer: Any, source: Source, adapter: str, gguf: Any) -> None:
+    """Put the name, the size, and the licence of the model card in the folder, into a `gguf.GGUFWriter`."""
     writer.add_name(f"{source.name} + {adapter}" if adapter else source.name)
+    net, total = source.net, parameters(source.net)
+    shared = active_parameters(replace(net, experts_used=0))
+    writer.add_size_label(gguf.size_label(total, shared, (total - shared) // max(1, net.experts), net.experts))
     card = _card(source)
     for key in ("license", "license_name", "license_link"):
         if isinstance(value := card.get(key), str):
@@ -69,12 +75,8 @@ def frequencies(source: Source) -> Array | None:
     rotation, dim = _rotation(source), source.net.head_dim
     if _kind(rotation) != "llama3":
         return None
-    try:
-        factor, low, high = (float(rotation[key]) for key in ("factor", "low_freq_factor", "high_freq_factor"))
-        old = float(rotation["original_max_position_embeddings"])
-    except (KeyError, TypeError, ValueError) as error:
-        _refuse(source, f"scales rotations as Llama 3 and does not say how: {error!r}")
-    theta = float(rotation.get("rope_theta") or source.config.get("rope_theta") or 10000.0)
+    factor, low, high, old = (_number(source, rotation, key) for key in _LLAMA3)
+    theta = _number(source, {**source.config, **rotation}, "rope_theta", 10000.0)
     lengths = 2 * math.pi * theta ** (np.arange(0, dim, 2, dtype=np.float64) / dim)
     smooth = (old / lengths - low) / (high - low)
     between = 1 / ((1 - smooth) / factor + smooth)
@@ -88,6 +90,18 @@ def _rotation(source: Source) -> Mapping[str, Any]:
     if not isinstance(found, dict) or _kind(found) not in ("default", "linear", "llama3"):
         _refuse(source, f"scales rotations in a way that is not converted: {found}")
     return found
+
+
+def _number(source: Source, values: Mapping[str, Any], key: str, usual: float | None = None) -> float:
+    """The positive number that `key` is. Raises `ModelFileError` if it is none, or not there and nothing is usual."""
+    found = values.get(key)
+    found = usual if found is None else found
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 < found < math.inf:
+        raise ModelFileError(
+            f"{source.folder / 'config.json'} has {key} = {found!r}",
+            hint="use the config.json that came with the weights",
+        )
+    return float(found)
 
 
 def _kind(rotation: Mapping[str, Any]) -> str:

@@ -48,8 +48,8 @@ class Evaluator:
         self._vocabulary = Vocabulary(self._llama, self._model)
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids, without BOS; nothing in `text` is taken for a marker."""
-        return self._vocabulary.tokenize(text, special=False)
+        """Token ids, without BOS. Markers are read as such: a text of conversations is what the model will read."""
+        return self._vocabulary.tokenize(text)
 
     def logits(self, tokens: list[int]) -> Array:
         """One row a token."""

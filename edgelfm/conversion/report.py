@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..decision import Decision
+from ..models.lora import Lora
 from ..units import format_bytes, format_seconds
 
 Format = Literal["gguf", "mlx", "onnx"]
@@ -42,7 +43,7 @@ class Conversion:
     """What `edgelfm.convert` made. `path`, `bytes`, `sha256` and `agreement` are those of the first of `files`."""
 
     source: Path
-    adapter: Path | None
+    adapter: Lora | None  # that was merged
     format: Decision[str]  # gguf, mlx, onnx
     quantization: Decision[str]  # several have commas between
     files: tuple[Converted, ...]
@@ -90,7 +91,7 @@ class Conversion:
         """For JSON. Sizes in bytes, KL in nats, times in seconds."""
         return {
             "source": str(self.source),
-            "adapter": str(self.adapter) if self.adapter else None,
+            "adapter": self.adapter.where if self.adapter else None,
             "imatrix": str(self.imatrix) if self.imatrix else None,
             "format": self.format.value,
             "format_reason": self.format.reason,
@@ -116,8 +117,10 @@ class Conversion:
 
 
 def kl_text(nats: float) -> str:
-    """A divergence for people: `0.0123`, `2e-08`."""
-    return f"{nats:.4f}" if nats >= 0.0005 else f"{max(nats, 0.0):.0e}" if nats > 0 else "0"
+    """A divergence for people: `0.0123`, `2e-08`; `nan` where one of both is no number."""
+    if nats != nats or nats >= 0.0005:
+        return f"{nats:.4f}"
+    return f"{nats:.0e}" if nats > 0 else "0"
 
 
 def _agreement(one: Agreement | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..backends.safetensors import read_json
+from ..backends.vocabulary import chat_template
 from ..errors import ModelFileError
 from .cutting import name_of, parts
 
@@ -48,17 +49,21 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], network: str, vocabu
     path = folder / "tokenizer.json"
     if not path.is_file() and any((folder / name).is_file() for name in ("tokenizer.model", "spiece.model")):
         _refuse(folder, "has a SentencePiece tokenizer")
+    if not path.is_file():
+        raise ModelFileError(
+            f"{folder} holds no tokenizer.json", hint="save it there too: tokenizer.save_pretrained(folder)"
+        )
     source, settings = read_json(path), _optional(folder / "tokenizer_config.json")
     model = source.get("model")
     if (
         not isinstance(model, dict)
         or model.get("type") != "BPE"
-        or "ByteLevel" not in set(_kinds(source.get("decoder")))
+        or "ByteLevel" not in set(_kinds(source.get("decoder"), "decoders"))
     ):
         _refuse(path, "is no byte-level BPE")
-    normalizer = source.get("normalizer")
-    if normalizer is not None and normalizer.get("type") != "NFC":  # which llama.cpp leaves to whoever writes the text
-        _refuse(path, f"normalizes text ({normalizer.get('type')})")
+    for one in _kinds(source.get("normalizer"), "normalizers"):
+        if one != "NFC":  # which llama.cpp leaves to whoever writes the text
+            _refuse(path, f"normalizes text ({one})")
     pre = name_of(source.get("pre_tokenizer"), network)
     if pre is None:
         _refuse(path, f"cuts text in a way that has no name here: {source.get('pre_tokenizer')}")
@@ -67,7 +72,7 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], network: str, vocabu
     merges = tuple(one if isinstance(one, str) else " ".join(one) for one in model.get("merges") or ())
     special = _special(folder, config, settings, ids)
     adds_bos = _adds_bos(source.get("post_processor"), settings, tokens, special.get("bos"))
-    return Tokenizer(pre, tokens, types, merges, special, adds_bos, _chat_template(folder, settings))
+    return Tokenizer(pre, tokens, types, merges, special, adds_bos, chat_template(folder, settings))
 
 
 def _tokens(path: Path, vocab: Any, added: Any, vocabulary: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -77,7 +82,7 @@ def _tokens(path: Path, vocab: Any, added: Any, vocabulary: int) -> tuple[tuple[
         for one in added:
             number = int(one["id"])
             texts[number] = one["content"]
-            types[number] = _CONTROL if one.get("special") else _USER_DEFINED
+            types[number] = _CONTROL if one.get("special") or _marks(one["content"]) else _USER_DEFINED
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         _refuse(path, f"has a vocabulary that cannot be read: {error!r}")
     most = max(texts, default=-1)
@@ -85,6 +90,11 @@ def _tokens(path: Path, vocab: Any, added: Any, vocabulary: int) -> tuple[tuple[
         _refuse(path, f"has tokens up to {most}, and the network {vocabulary} embeddings")
     whole = range(vocabulary)  # networks have more embeddings than words, for the sake of round numbers
     return tuple(texts.get(i, f"[PAD{i}]") for i in whole), tuple(types.get(i, _UNUSED) for i in whole)
+
+
+def _marks(text: str) -> bool:
+    """Whether it is written as a marker; llama.cpp's own converter goes by that too (`does_token_look_special`)."""
+    return text.startswith("<|") and text.endswith("|>")
 
 
 def _special(
@@ -116,18 +126,8 @@ def _adds_bos(post: Any, settings: Mapping[str, Any], tokens: tuple[str, ...], b
     return settings.get("add_bos_token") is True
 
 
-def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    own = folder / "chat_template.jinja"
-    if own.is_file():
-        return own.read_text(encoding="utf-8", errors="replace")
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        template = {one.get("name"): one.get("template") for one in template}.get("default")
-    return template if isinstance(template, str) else None
-
-
-def _kinds(decoder: Any) -> Iterator[str]:
-    for part in parts(decoder, "decoders"):
+def _kinds(one: Any, key: str) -> Iterator[str]:
+    for part in parts(one, key):
         yield str(part.get("type"))
 
 

@@ -62,6 +62,8 @@ def test_a_text_is_cut_into_bounded_pieces_that_begin_as_texts_do() -> None:
         checking.cut("", [], tokenizer)
 
 
-@pytest.mark.parametrize(("nats", "shown"), [(0.01234, "0.0123"), (2.2e-8, "2e-08"), (0.0, "0"), (-1e-12, "0")])
+@pytest.mark.parametrize(
+    ("nats", "shown"), [(0.01234, "0.0123"), (2.2e-8, "2e-08"), (0.0, "0"), (-1e-12, "0"), (math.nan, "nan")]
+)
 def test_divergences_are_written_for_people(nats: float, shown: str) -> None:
     assert kl_text(nats) == shown

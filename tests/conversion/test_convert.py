@@ -22,6 +22,7 @@ from edgelfm.errors import (
     BackendMissing,
     ModelFileError,
     NoDiskSpace,
+    NotDownloaded,
     RequestError,
     UnknownQuantization,
 )
@@ -73,7 +74,7 @@ def test_the_source_is_computed_by_other_code_where_there_is_some(tiny_source: P
 
 @pytest.mark.usefixtures("only_llama_cpp")
 def test_without_other_runtimes_the_check_says_what_it_is(tiny_source: Path, tmp_path: Path) -> None:
-    made = edgelfm.convert(tiny_source, quantization="Q8_0", out=tmp_path, progress=False)
+    made = edgelfm.convert(tiny_source, quantization="q8_0", out=tmp_path, progress=False)
     assert "no independent check" in made.agreement.reference
     assert not made.agreement.independent
     assert "top-1" in str(made)
@@ -106,6 +107,25 @@ def test_a_lora_changes_the_model_and_its_name(tiny_source: Path, tmp_path: Path
     assert read_header(made.path).text("general.name") == "tiny-lfm2 + lora-1"
     plain = edgelfm.convert(tiny_source, quantization="F16", out=tmp_path / "made", progress=False)
     assert plain.sha256 != made.sha256
+
+
+def test_a_lora_of_the_hub_can_be_merged(tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(NotDownloaded, match="the adapter someone/gardener-lora is not on this disk"):
+        edgelfm.convert(tiny_source, adapter="someone/gardener-lora", quantization="F16", out=tmp_path)
+
+
+@pytest.mark.usefixtures("only_llama_cpp")
+def test_a_text_of_conversations_is_read_with_its_markers(tiny_copy: Path, tmp_path: Path) -> None:
+    """Also those that are plain words to the tokenizer, which llama.cpp always reads as one token."""
+    path = tiny_copy / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["added_tokens"][8].update(special=False, content="<think>")
+    path.write_text(json.dumps(values))
+    text = "<|im_start|>assistant\n<think>The basil first.<|im_end|>\n"
+    made = edgelfm.convert(tiny_copy, quantization="F32", out=tmp_path / "made", text=text * 4, progress=False)
+    assert made.agreement.top1 == 1.0
+    assert made.agreement.tokens < len(text)
 
 
 def test_a_merged_lora_is_that_of_transformers(tiny_llama: Path, tmp_path: Path, write_adapter: Callable) -> None:
@@ -206,7 +226,8 @@ def test_mlx_with_a_lora(tiny_source: Path, tmp_path: Path, write_adapter: Calla
     made = edgelfm.convert(
         tiny_source, "mlx", adapter=adapter, quantization="8bit", out=tmp_path / "made", progress=False
     )
-    assert json.loads((made.path / "config.json").read_text())["quantization"]["bits"] == 8
+    config = json.loads((made.path / "config.json").read_text())
+    assert (config["quantization"]["bits"], config["dtype"]) == (8, "bfloat16")
     assert made.agreement.top1 > 0.8
     assert made.path == tmp_path / "made"
     with edgelfm.load(made.path, backend="mlx", tune=False, progress=False) as lfm:

@@ -17,6 +17,7 @@ from edgelfm.conversion.source import read_source
 from edgelfm.errors import ModelFileError
 from edgelfm.models.from_header import architecture_of
 from edgelfm.models.gguf import read_header
+from tests.adapters import write_peft
 from tests.conversion.conftest import write_gguf_of
 from tests.tiny import write_tiny_lfm2
 from tests.tiny_folder import _write_safetensors, write_tiny_lfm2_folder
@@ -42,6 +43,7 @@ def test_the_header_says_what_the_original_says(tiny_source: Path, tiny_path: Pa
     made = read_header(write_gguf_of(tiny_source, tmp_path / "made.gguf"))
     original = read_header(tiny_path)
     assert architecture_of(made) == architecture_of(original)
+    assert made.text("general.size_label") == "272K"
     own = {"general.name", "general.file_type", "tokenizer.ggml.add_bos_token"}
     assert {key: made.metadata.get(key) for key in original.metadata.keys() - own} == {
         key: value for key, value in original.metadata.items() if key not in own
@@ -87,6 +89,8 @@ def test_weights_that_do_not_belong_to_the_configuration_are_refused(tiny_copy: 
     path = tiny_copy / "config.json"
     values = json.loads(path.read_text())
     for change, said in (
+        ({"norm_eps": "small"}, "norm_eps"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
         ({"vocab_size": 520}, "embed_tokens"),
         ({"num_hidden_layers": 7, "full_attn_idxs": [2, 5]}, "blk.6"),
         ({"num_hidden_layers": 5, "full_attn_idxs": [2]}, r"layers\.5|blk\.5"),
@@ -94,6 +98,21 @@ def test_weights_that_do_not_belong_to_the_configuration_are_refused(tiny_copy: 
         path.write_text(json.dumps(values | change))
         with pytest.raises(ModelFileError, match=said):
             write_gguf_of(tiny_copy, tmp_path / "made.gguf")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said", "hint"),
+    [(np.nan, "BF16", "not all numbers", "checkpoint"), (1e6, "F16", "more than F16 can", "--quantization BF16")],
+)
+def test_a_weight_that_cannot_be_written_is_named(
+    tmp_path: Path, value: float, kind: str, said: str, hint: str
+) -> None:
+    adapter = Adapter(write_peft(tmp_path / "large", {"model.layers.2.self_attn.q_proj": (64, 64)}))
+    folder = write_tiny_lfm2_folder(tmp_path / "tiny")
+    adapter.deltas["model.layers.2.self_attn.q_proj.weight"].a[0, 0] = value
+    with pytest.raises(ModelFileError, match=rf"blk\.2\.attn_q\.weight.*{said}") as caught:
+        write_gguf_of(folder, tmp_path / "made.gguf", kind, adapter=adapter)
+    assert hint in caught.value.hint
 
 
 def test_tensors_without_a_place_are_refused(tiny_copy: Path, tmp_path: Path) -> None:

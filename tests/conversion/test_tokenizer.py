@@ -90,6 +90,21 @@ def test_what_has_no_name_is_refused(tiny_copy: Path, change: Callable) -> None:
         _read(tiny_copy)
 
 
+def test_a_folder_without_a_tokenizer_is_told_how_one_comes_there(tiny_copy: Path) -> None:
+    (tiny_copy / "tokenizer.json").unlink()
+    with pytest.raises(ModelFileError, match=r"no tokenizer\.json") as caught:
+        _read(tiny_copy)
+    assert "tokenizer.save_pretrained" in caught.value.hint
+
+
+def test_of_several_templates_the_default_one_is_taken(tiny_copy: Path) -> None:
+    (tiny_copy / "chat_template.jinja").unlink()
+    named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]
+    for templates, wanted in ((named, "plain"), ([1, {}], None)):
+        _change(tiny_copy, lambda one, new=templates: one.update(chat_template=new), "tokenizer_config.json")
+        assert _read(tiny_copy).chat_template == wanted
+
+
 def test_a_sentencepiece_tokenizer_is_refused_by_name(tiny_copy: Path) -> None:
     (tiny_copy / "tokenizer.json").rename(tiny_copy / "tokenizer.model")
     with pytest.raises(ModelFileError, match="SentencePiece"):
@@ -104,9 +119,13 @@ def test_embeddings_without_a_word_are_filled_up(tiny_copy: Path) -> None:
     assert (read.tokens[511], read.types[511]) == ("[PAD511]", 5)
 
 
-def test_added_words_that_are_not_special_stay_text(tiny_copy: Path) -> None:
-    _change(tiny_copy, lambda one: one["added_tokens"][8].update(special=False))
-    assert _read(tiny_copy).types[8] == 4
+@pytest.mark.parametrize(("word", "kind"), [("<think>", 4), ("<|tool_list_start|>", 3)])
+def test_added_words_that_are_not_special_stay_text_unless_written_as_markers(
+    tiny_copy: Path, word: str, kind: int
+) -> None:
+    """As llama.cpp's own converter has it."""
+    _change(tiny_copy, lambda one: one["added_tokens"][8].update(special=False, content=word))
+    assert _read(tiny_copy).types[8] == kind
 
 
 def test_a_second_end_is_that_of_a_turn(tiny_copy: Path) -> None:
