@@ -76,7 +76,7 @@ def _create(path: Path, mode: int) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{_SUFFIX}")
         file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        if _lock(file) is not False and temporary.exists():
+        if lock(file) is not False and temporary.exists():
             return temporary, file
         os.close(file)  # somebody saw it before it was locked, and takes it for a leftover
 
@@ -99,13 +99,13 @@ def _remove_leftovers(path: Path) -> None:
                 continue
             file = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW)
             try:
-                if _lock(file):
+                if lock(file):
                     os.unlink(leftover)
             finally:
                 os.close(file)
 
 
-def _lock(file: int) -> bool | None:
+def lock(file: int) -> bool | None:
     """Lock an open file until it is closed. False if somebody else has it, None if there are no locks here."""
     if sys.platform == "win32":
         return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,14 +70,33 @@ def convert(
     """
     import edgelfm
 
-    made = edgelfm.convert(
-        folder, to, quantization=quantization, adapter=adapter, imatrix=imatrix, calibrate=_text(calibrate), out=out,
-        text=text, progress=sys.stderr.isatty(),
-    )  # fmt: skip
+    with _tidy_at_the_end():
+        made = edgelfm.convert(
+            folder, to, quantization=quantization, adapter=adapter, imatrix=imatrix, calibrate=_text(calibrate),
+            out=out, text=text, progress=sys.stderr.isatty(),
+        )  # fmt: skip
     if as_json:
         write_json(made.data())
     else:
         _write(made)
+
+
+@contextlib.contextmanager
+def _tidy_at_the_end() -> Iterator[None]:
+    """A terminal that is closed, or a `kill`, ends it as Ctrl-C does: with nothing left behind."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # and not with nohup
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _text(given: str | None) -> str | Path | None:

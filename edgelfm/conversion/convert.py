@@ -128,6 +128,7 @@ class _Work:
 
         first = next(iter(self.goals.values()))
         text = checking.read_text(self.text, self.source, self.tokenizer)
+        files.remove_leftovers(first.parent, first.name)
         files.require_room(first.parent, self._bytes(text))
         with files.workshop(first.parent, first.name) as shop:
             make = self._gguf if self.form == "gguf" else self._folders

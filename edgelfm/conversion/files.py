@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import NoDiskSpace, RequestError, StoreError
+from ..atomic import lock
+from ..errors import BackendError, NoDiskSpace, RequestError, StoreError
 from ..models import disk_room
 from ..units import format_bytes
 
 _MARGIN = 0.05  # of what is written
 _PIECE = 1024**2
+_PART = ".part"  # what the name of a workshop ends in
+_NEXT_TO_NOTHING = 1024**2  # bytes; a disk is full before it has none
+_YOUNG = 60.0  # seconds in which a workshop may not be locked yet
 
 
 def places(form: str, stem: str, beside: Path, quantizations: tuple[str, ...], out: Path | None) -> list[Path]:
@@ -49,19 +58,64 @@ def require_room(folder: Path, wanted: int) -> None:
 
 @contextlib.contextmanager
 def workshop(folder: Path, stem: str) -> Iterator[Path]:
-    """A hidden folder on the same disk, gone with all that is in it when the block is left. Raises `StoreError`."""
+    """A hidden folder on the same disk, gone with all that is in it when the block is left. Raises `StoreError`.
+
+    It is locked meanwhile, which tells it from what a conversion that was killed left behind.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=f".{stem[:80]}-", dir=folder)
+        made = tempfile.TemporaryDirectory(prefix=_prefix(stem), suffix=_PART, dir=folder)
     except OSError as error:
         raise StoreError(f"{folder} takes no files: {error.strerror or error}", hint="--out /path/you/own") from error
-    with made as name:
+    with made as name, _locked(Path(name)):
         try:
             yield Path(name)
-        except OSError as error:
-            if isinstance(error, StoreError):
-                raise
-            raise disk_room.disk_error(error, folder, 0) from error
+        except StoreError:
+            raise
+        except (OSError, BackendError) as error:  # the second of a process that could not write
+            if (failure := _disk_failure(error, folder)) is not None:
+                raise failure from error
+            raise
+
+
+def _disk_failure(error: Exception, folder: Path) -> StoreError | None:
+    """What an error means if the disk of `folder` is to blame for it."""
+    another = "write to another disk: --out /path/on/another/disk"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return NoDiskSpace(f"{folder} does not take files so large", hint=f"FAT32 ends at 4 GiB; {another}")
+    free = disk_room.free_bytes(folder)
+    if free is not None and free < _NEXT_TO_NOTHING:
+        return NoDiskSpace(f"the disk of {folder} became full on the way", hint=f"free some room, or {another}")
+    if isinstance(error, OSError):
+        return StoreError(f"cannot write to {folder}: {error.strerror or error}", hint=f"check its owner, or {another}")
+    return None
+
+
+def remove_leftovers(folder: Path, stem: str) -> None:
+    """Remove the workshops of conversions to `stem` that were killed: they may hold gigabytes, and nobody sees them."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f"{glob.escape(_prefix(stem))}*{_PART}"):
+            if time.time() - left.stat().st_mtime > _YOUNG:
+                with _locked(left) as free:
+                    if free:
+                        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder. False if somebody else has it, None where there are no locks."""
+    if sys.platform == "win32":
+        yield None
+        return
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield lock(held)
+    finally:
+        os.close(held)
+
+
+def _prefix(stem: str) -> str:
+    return f".{stem[:80]}-"
 
 
 def settle(made: Path, place: Path) -> None:

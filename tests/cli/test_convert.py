@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edgelfm.cli.convert import _tidy_at_the_end
 from tests.tiny_folder import write_tiny_lfm2_folder
 
 
@@ -52,6 +54,17 @@ def test_what_cannot_be_converted_is_said_in_two_lines(edgelfm: Callable, folder
     assert "pickled" in ran.err
     assert "hint: " in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_ends_it_as_ctrl_c_does(name: str) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip(f"to run: a system with {name}")
+    with pytest.raises(SystemExit) as ended, _tidy_at_the_end():
+        signal.raise_signal(number)
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_a_terminal_shows_frames_and_takes_the_bar_away(terminal: Callable, folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 import edgelfm
 from edgelfm.bench.peers.conversion import write_folder
 from edgelfm.bench.peers.tokenizer_json import KEPT
-from edgelfm.conversion import checking
+from edgelfm.conversion import checking, files
 from edgelfm.conversion.logits_llama_cpp import Evaluator
 from edgelfm.conversion.progress import Converting
 from edgelfm.conversion.sample import SAMPLE
@@ -24,6 +27,7 @@ from edgelfm.errors import (
     NoDiskSpace,
     NotDownloaded,
     RequestError,
+    StoreError,
     UnknownQuantization,
 )
 from edgelfm.models.gguf import read_header
@@ -119,8 +123,8 @@ def test_a_lora_of_the_hub_can_be_merged(tiny_source: Path, tmp_path: Path, monk
 def test_a_text_of_conversations_is_read_with_its_markers(tiny_copy: Path, tmp_path: Path) -> None:
     """Also those that are plain words to the tokenizer, which llama.cpp always reads as one token."""
     path = tiny_copy / "tokenizer.json"
-    values = json.loads(path.read_text())
-    values["added_tokens"][8].update(special=False, content="<think>")
+    values = json.loads(path.read_text().replace("<|tool_list_start|>", "<think>"))
+    values["added_tokens"][8].update(special=False)
     path.write_text(json.dumps(values))
     text = "<|im_start|>assistant\n<think>The basil first.<|im_end|>\n"
     made = edgelfm.convert(tiny_copy, quantization="F32", out=tmp_path / "made", text=text * 4, progress=False)
@@ -172,12 +176,46 @@ def test_an_interrupted_conversion_leaves_nothing_behind(tiny_source: Path, tmp_
     assert _names(tmp_path / "made") == set()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="to run: a system that locks folders")
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    left, young = tmp_path / ".tiny-Q8_0.gguf-abc.part", tmp_path / ".tiny-Q8_0.gguf-def.part"
+    other = tmp_path / ".tiny-Q4_0.gguf-abc.part"
+    for folder in (left, young, other):
+        folder.mkdir()
+        (folder / "F32.gguf").write_bytes(b"half")
+    with files.workshop(tmp_path, "tiny-Q8_0.gguf") as under_way:
+        for folder in (left, other, under_way):
+            os.utime(folder, (0, 0))
+        files.remove_leftovers(tmp_path, "tiny-Q8_0.gguf")
+        assert _names(tmp_path) == {young.name, other.name, under_way.name}
+    assert not under_way.exists()
+
+
 def test_a_full_disk_is_found_out_before_anything_is_written(tiny_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgelfm.models.disk_room.free_bytes", lambda folder: 1024**2)
     before = _names(tiny_copy.parent)
     with pytest.raises(NoDiskSpace, match=r"1\.0 MiB are free"):
         edgelfm.convert(tiny_copy, quantization="Q4_0", progress=False)
     assert _names(tiny_copy.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("failure", "free", "raised"),
+    [
+        (BackendError("the quantizer could not write"), 4096, NoDiskSpace),
+        (BackendError("the quantizer is broken"), 10**9, BackendError),
+        (OSError(errno.EFBIG, "too large"), 10**9, NoDiskSpace),
+        (OSError(errno.EIO, "a broken card"), 10**9, StoreError),
+    ],
+)
+def test_a_disk_that_fails_on_the_way_is_told_from_other_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, free: int, raised: type[Exception]
+) -> None:
+    monkeypatch.setattr("edgelfm.models.disk_room.free_bytes", lambda folder: free)
+    with pytest.raises(raised) as caught, files.workshop(tmp_path, "tiny"):
+        raise failure
+    assert caught.type is raised
+    assert not _names(tmp_path)
 
 
 @pytest.mark.usefixtures("only_llama_cpp")
