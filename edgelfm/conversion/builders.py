@@ -20,7 +20,9 @@ from . import child
 from .checking import require_runtime
 
 MLX = ("3bit", "4bit", "5bit", "6bit", "8bit", "mxfp4", "mxfp8", "nvfp4", "bf16", "fp16", "fp32")
-ONNX = ("int4", "fp32", "fp16", "bf16")  # what onnxruntime-genai's builder calls precision
+#: Of what onnxruntime-genai's builder calls precision. Half floats are for graphics processors: on a CPU, for which it
+#: is asked to build, ONNX Runtime stops at the second token of fp16, and has no operators for bf16.
+ONNX = ("int4", "int8", "fp32")
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -6,6 +6,7 @@ rooms in `backends` ask for the last one only, and keep states that nobody needs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
@@ -88,7 +89,7 @@ def _mlx(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> Iterat
 
 
 def _onnx(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> Iterator[Array]:
-    """The graph itself, with empty caches."""
+    """The graph itself. It reads the last token of a piece alone, as it will be used, with the others in its caches."""
     import numpy as np
 
     runtime = import_module("onnxruntime")
@@ -98,28 +99,36 @@ def _onnx(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> Itera
         "tensor(float)": np.float32, "tensor(float16)": np.float16,
         "tensor(int64)": np.int64, "tensor(int32)": np.int32,
     }  # fmt: skip
+    wanted = {one.name: (kinds.get(one.type), one.type, one.shape) for one in session.get_inputs()}
+    names = [one.name for one in session.get_outputs()]
     head_size = read_json(Path(task["path"]) / "genai_config.json")["model"]["decoder"]["head_size"]
     answer["computed_by"] = f"onnxruntime {runtime.__version__}"
     for piece in pieces:
-        feeds = {}
-        for one in session.get_inputs():
-            kind = kinds.get(one.type)
-            if kind is None:
-                raise BackendError(f"the graph takes {one.name} as {one.type}, which is not known here")
-            if one.name == "input_ids":
-                feeds[one.name] = np.array([piece], kind)
-            elif one.name == "attention_mask":
-                feeds[one.name] = np.ones((1, len(piece)), kind)
-            elif one.name == "position_ids":
-                feeds[one.name] = np.arange(len(piece), dtype=kind)[None]
-            else:  # a cache: one sequence, and nothing in what grows
-                sides = {"batch_size": 1, "kv_cache_dim": head_size}
-                shape = [side if isinstance(side, int) else sides.get(side, 0) for side in one.shape]
-                feeds[one.name] = np.zeros(shape, kind)
-        logits = session.run(["logits"], feeds)[0]
-        if logits.shape[1] != len(piece):
+        found: dict[str, Array] = {}
+        rows = []
+        for begin, end in ((0, len(piece) - 1), (len(piece) - 1, len(piece))):
+            feeds = {}
+            for name, (kind, said, sides) in wanted.items():
+                if kind is None:
+                    raise BackendError(f"the graph takes {name} as {said}, which is not known here")
+                if name == "input_ids":
+                    feeds[name] = np.array([piece[begin:end]], kind)
+                elif name == "attention_mask":
+                    feeds[name] = np.ones((1, end), kind)
+                elif name == "position_ids":
+                    feeds[name] = np.arange(begin, end, dtype=kind)[None]
+                elif found:
+                    feeds[name] = found[re.sub(r"^past(_key_values)?", "present", name)]
+                else:  # a cache: one sequence, and nothing in what grows
+                    known = {"batch_size": 1, "kv_cache_dim": head_size}
+                    shape = [side if isinstance(side, int) else known.get(side, 0) for side in sides]
+                    feeds[name] = np.zeros(shape, kind)
+            if end > begin:
+                found = dict(zip(names, session.run(names, feeds), strict=True))
+                rows.append(found["logits"][0])
+        if sum(map(len, rows)) != len(piece):
             raise BackendError("the graph gives the logits of the last token only, so it cannot be checked")
-        yield logits[0]
+        yield np.concatenate(rows)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_a_text_of_conversations_is_read_with_its_markers(tiny_copy: Path, tmp_p
     text = "<|im_start|>assistant\n<think>The basil first.<|im_end|>\n"
     made = edgelfm.convert(tiny_copy, quantization="F32", out=tmp_path / "made", text=text * 4, progress=False)
     assert made.agreement.top1 == 1.0
-    assert made.agreement.tokens < len(text)
+    assert made.agreement.tokens < len(text * 4) - 4 * len("<|im_start|><think>")
 
 
 def test_a_merged_lora_is_that_of_transformers(tiny_llama: Path, tmp_path: Path, write_adapter: Callable) -> None:
@@ -233,6 +233,7 @@ def test_nothing_is_overwritten(tiny_source: Path, tmp_path: Path) -> None:
         ({"quantization": "Q4_9"}, UnknownQuantization),
         ({"quantization": ","}, UnknownQuantization),
         ({"to": "mlx", "quantization": "Q4_0"}, UnknownQuantization),
+        ({"to": "onnx", "quantization": "fp16"}, UnknownQuantization),  # stops at the second token on a CPU
         ({"quantization": "Q4_0", "text": ""}, RequestError),
         ({"quantization": "Q4_0,Q8_0", "out": "one.gguf"}, RequestError),
         ({"quantization": "Q4_0", "imatrix": "nowhere.gguf"}, ModelFileError),
