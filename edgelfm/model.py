@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class Model:
     ) -> None:
         assert plan.chosen is not None
         self._session = session
+        self._adapting = threading.Lock()  # so that what is said of the adapter is of the one that is there
         self.plan = plan
         self.candidate: Candidate = plan.chosen
         self.load_seconds = load_seconds
@@ -70,8 +72,6 @@ class Model:
         new. Raises `ModelFileError` for an adapter that does not fit, and nothing has changed then; `RequestError`
         where the runtime can have none.
         """
-        from dataclasses import replace
-
         from .backends.base import Adapting
         from .conversion.lora_file import as_read_by
         from .models.adapters import find_adapter
@@ -85,13 +85,12 @@ class Model:
                 hint="merge it: edgelfm convert <folder of its base model> --adapter <adapter>",
             )
         file = as_read_by(backend, lora, self.entry.architecture) if lora is not None else None
-        self._session.use_adapter(file)
-        request = replace(self.plan.request, adapter=lora)
-        self.candidate = adapted(self.candidate, request)
-        others = tuple(one for one in self.plan.candidates if one.artifact != self.candidate.artifact)
-        self.plan = replace(self.plan, request=request, candidates=(self.candidate, *others))
-        if isinstance(self._engine, Engine):
-            self._engine.loaded_as = _loaded_as(self.candidate, self.context, lora)
+        with self._adapting:
+            self._session.use_adapter(file)
+            self.plan = adapted(self.plan, self.candidate, lora)
+            self.candidate = self.plan.candidates[0]
+            if isinstance(self._engine, Engine):
+                self._engine.loaded_as = _loaded_as(self.candidate, self.context, lora)
 
     @property
     def host(self) -> Host:

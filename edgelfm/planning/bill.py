@@ -45,12 +45,12 @@ def bill(
         torch=torch,
     )
     extra = []
-    if sizes.made_from:
-        note = "the file and its numbers, while they are made smaller"
-        extra.append(MemoryPart("weight copies", round(on_the_fly.WHILE_MADE * sizes.made_from), "estimated", note))
     if adapter_bytes:
         where: Device = next((part.device for part in estimate.parts if part.name == "weights"), "host")
         extra.append(adapting.part(adapter_bytes, where))
+    if sizes.made_from:
+        note = "the file and its numbers, while they are made smaller"
+        extra.append(MemoryPart("weight copies", round(on_the_fly.WHILE_MADE * sizes.made_from), "estimated", note))
     if copied_bytes:
         extra.append(MemoryPart("output head", copied_bytes, "estimated", "the tied embedding again, repacked"))
     if sizes.companions:

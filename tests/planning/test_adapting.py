@@ -11,6 +11,7 @@ import pytest
 from edgelfm.hardware.host import Runtime
 from edgelfm.models.entry import ModelEntry
 from edgelfm.models.lora import Form, Lora
+from edgelfm.planning.adapting import adapted
 from edgelfm.planning.plan import Plan
 from edgelfm.units import GIB, MIB
 
@@ -64,6 +65,23 @@ def test_a_board_that_is_just_large_enough_without_it(
     refused = planned(model=entry, context=512, memory_bytes=400 * MIB, adapter=big)
     assert refused.chosen is None
     assert refused.rejected[0].cause == "memory"
+
+
+def test_another_adapter_changes_bills_and_commands_and_nothing_else(
+    asked: Callable[..., Plan], model: Callable[[str], ModelEntry]
+) -> None:
+    """Of a model that runs: as it was planned with the new one, except that what cannot have it is gone."""
+    entry = model("lfm2.5-1.2b-instruct")
+    plain = asked(entry, context=4096)
+    running = plain.candidates[0]
+    assert adapted(plain, running, None) == plain
+    made = adapted(plain, running, lora())
+    planned = {one.artifact: one for one in asked(entry, context=4096, adapter=lora()).candidates}
+    assert made.request.adapter == lora()
+    assert made.candidates[0].artifact == running.artifact
+    assert {one.backend for one in made.candidates} == {"llama.cpp", "transformers", "mlx"}
+    for one in made.candidates:
+        assert (one.memory, one.load_command) == (planned[one.artifact].memory, planned[one.artifact].load_command)
 
 
 @pytest.mark.parametrize(("form", "able"), [("peft", {"llama.cpp", "transformers", "mlx"}), ("gguf", {"llama.cpp"})])

@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import BackendError, ModelFileError
 from ...planning.plan import Settings
 from ..base import Memory, Progress
+from ..identity import fingerprint
 from . import buffers
 from .library import captured, library, repacks
 from .trial import require_loadable
@@ -26,7 +27,7 @@ _OUTPUTS = 1
 class Beside:
     """A LoRA adapter. It belongs to the model and goes with it."""
 
-    path: Path  # a GGUF file
+    digest: str  # what tells it from every other
     pointer: Any  # as llama_cpp gives it
     memory: Memory
 
@@ -116,7 +117,7 @@ def _open_adapter(llama: ModuleType, model: int, path: Path) -> Beside:
             raise ModelFileError(
                 f"llama.cpp cannot use the adapter {path}: {reason}", hint="give the model it was trained on"
             )
-        return Beside(path, lora, buffers.parse(log.lines))
+        return Beside(fingerprint(path), lora, buffers.parse(log.lines))
 
 
 def open_context(

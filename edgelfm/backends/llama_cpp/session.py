@@ -99,7 +99,7 @@ class LlamaSession(TokenwiseSession):
             "build": f"llama-cpp-python {version('llama-cpp-python')}",
             "model": fingerprint(loaded.path),
             "type of KV cache": loaded.settings.kv_type.value,
-            "adapter": fingerprint(loaded.beside.path) if loaded.beside is not None else "none",
+            "adapter": loaded.beside.digest if loaded.beside is not None else "none",
             "layout of KV cache": "flash attention" if loaded.settings.flash_attention.value else "transposed",
         }
 
