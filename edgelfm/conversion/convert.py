@@ -244,7 +244,7 @@ class _Work:
             found = checking.agreement(runtime, part, text, reference, shop / "logits", told)
             if checking.absurd(found, least_bits(name)):
                 aside = goal.with_name(goal.name + SUSPECT)
-                files.settle(part, aside)
+                files.settle(part, aside, instead=True)
                 raise BackendError(
                     f"{goal.name} does not do what its source does: the same token is most likely after "
                     f"{found.top1:.1%} of {found.tokens} tokens, KL {kl_text(found.kl)} nats against {found.reference}",

@@ -118,13 +118,15 @@ def _prefix(stem: str) -> str:
     return f".{stem[:80]}-"
 
 
-def settle(made: Path, place: Path) -> None:
-    """Bring a file or folder to the disk and give it its name."""
+def settle(made: Path, place: Path, *, instead: bool = False) -> None:
+    """Bring a file or folder to the disk and give it its name, in the place of one that has it if `instead`."""
     for path in sorted(made.rglob("*")) if made.is_dir() else [made]:
         if path.is_file():
             with contextlib.suppress(OSError), path.open("rb") as file:
                 os.fsync(file.fileno())
     place.parent.mkdir(parents=True, exist_ok=True)
+    if instead and place.is_dir():  # which nothing can be renamed over
+        shutil.rmtree(place)
     os.replace(made, place)
 
 

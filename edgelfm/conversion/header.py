@@ -32,8 +32,8 @@ def write_network(writer: Any, source: Source, gguf: Any) -> None:
     if net.head_dim * net.heads != net.hidden:
         writer.add_key_length(net.head_dim)
         writer.add_value_length(net.head_dim)
-    epsilon = "rms_norm_eps" if net.name == "llama" else "norm_eps"
-    writer.add_layer_norm_rms_eps(_number(source, config, epsilon, 1e-5))
+    epsilon, unsaid = ("rms_norm_eps", 1e-6) if net.name == "llama" else ("norm_eps", 1e-5)
+    writer.add_layer_norm_rms_eps(_number(source, config, epsilon, unsaid))
     writer.add_vocab_size(net.vocabulary)
     rotation = _rotation(source)
     usual = 10000.0 if net.name == "llama" else 1e6

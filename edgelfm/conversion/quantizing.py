@@ -7,12 +7,13 @@ As a program it reads one task, see `child`. Which types it gives the tensors of
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BackendError, UnknownQuantization
+from ..errors import BackendError, ModelFileError, UnknownQuantization
 from . import child
 
 #: What a file is written as without being quantized.
@@ -63,7 +64,7 @@ def _work(task: dict[str, Any], told: Callable[[float], None]) -> None:
     params.ftype = getattr(llama, _PREFIX + task["name"])
     kept = None
     if task["imatrix"]:
-        kept, params.imatrix = _importances(llama, Path(task["imatrix"]))
+        kept, params.imatrix = _importances(llama, Path(task["imatrix"]), Path(task["base"]))
     status = llama.llama_model_quantize(task["base"].encode(), task["out"].encode(), ctypes.byref(params))
     del kept
     if status:
@@ -71,11 +72,21 @@ def _work(task: dict[str, Any], told: Callable[[float], None]) -> None:
         raise BackendError(f"llama.cpp could not quantize to {task['name']}: {reason}", hint="choose Q4_0 or Q8_0")
 
 
-def _importances(llama: Any, path: Path) -> tuple[object, object]:
-    """What keeps the values alive, and the list of them that llama.cpp takes, which an empty entry ends."""
+def _importances(llama: Any, path: Path, base: Path) -> tuple[object, object]:
+    """What keeps the values alive, and the list of them that llama.cpp takes, which an empty entry ends.
+
+    Raises `ModelFileError` for those of another model: llama.cpp would quantize without them and not say so.
+    """
+    from ..models.gguf import read_header
     from .imatrix import read_imatrix
 
     read = read_imatrix(path)
+    inputs = {one.name: one.shape[0] * math.prod(one.shape[2:]) for one in read_header(base).tensors}
+    if not any(inputs.get(name) == values.size for name, values in read.items()):
+        raise ModelFileError(
+            f"the importance matrix {path} is of another model: none of its {len(read)} matrices is in this one",
+            hint="have one computed: --calibrate FILE, with a text",
+        )
     entry = llama.llama_model_imatrix_data
     entries = (entry * (len(read) + 1))()
     for one, (name, values) in zip(entries, read.items(), strict=False):

@@ -164,6 +164,15 @@ def test_what_does_not_do_what_its_source_does_is_kept_aside(
     assert ".suspect" in caught.value.hint
 
 
+def test_what_is_kept_aside_takes_the_place_of_what_was(tmp_path: Path) -> None:
+    for name in ("made", "made.suspect"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    files.settle(tmp_path / "made", tmp_path / "made.suspect", instead=True)
+    assert _names(tmp_path) == {"made.suspect"}
+    assert (tmp_path / "made.suspect" / "config.json").read_text() == "made"
+
+
 @pytest.mark.usefixtures("only_llama_cpp")
 @pytest.mark.parametrize("step", ["writing the weights", "quantizing to Q8_0", "checking Q8_0", "hashing Q8_0"])
 def test_an_interrupted_conversion_leaves_nothing_behind(tiny_source: Path, tmp_path: Path, step: str) -> None:

@@ -40,9 +40,9 @@ def _gguf_matrix(path: Path, calls: int = 5) -> Path:
     return path
 
 
-def _dat_matrix(path: Path, calls: int = 5) -> Path:
+def _dat_matrix(path: Path, calls: int = 5, name: str = NAME) -> Path:
     values = _importances() * calls
-    entry = struct.pack("<i", len(NAME)) + NAME.encode() + struct.pack("<ii", calls, len(values)) + values.tobytes()
+    entry = struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", calls, len(values)) + values.tobytes()
     path.write_bytes(struct.pack("<i", 1) + entry)
     return path
 
@@ -73,6 +73,13 @@ def test_an_importance_matrix_changes_what_is_kept(base: Path, tmp_path: Path) -
     quantize(base, tmp_path / "plain.gguf", "Q4_0", None, lambda _: None)
     quantize(base, tmp_path / "weighed.gguf", "Q4_0", _gguf_matrix(tmp_path / "matrix.gguf"), lambda _: None)
     assert _in_proj(tmp_path / "plain.gguf") != _in_proj(tmp_path / "weighed.gguf")
+
+
+def test_an_importance_matrix_of_another_model_is_refused(base: Path, tmp_path: Path) -> None:
+    matrix = _dat_matrix(tmp_path / "matrix", name="blk.9.gadget.weight")
+    with pytest.raises(ModelFileError, match="of another model") as caught:
+        quantize(base, tmp_path / "made.gguf", "Q4_0", matrix, lambda _: None)
+    assert "--calibrate" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"\x05\0\0\0", b"GGUF", b"\x01\0\0\0\xff\xff\xff\x7f", b"\0\0\0\0"])
