@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgelfm.backends.adapter import Adapter
+from edgelfm.backends.adapter import Adapter, name_in_mlx
 from edgelfm.backends.base import Adapting, Session
 from edgelfm.conversion.lora_file import as_read_by
 from edgelfm.conversion.merged import write_merged
@@ -18,6 +19,7 @@ from edgelfm.errors import ModelFileError, StateRefused
 from edgelfm.models.lora import read_lora
 from tests.adapters import linear_layers, write_mlx, write_peft
 from tests.backends.test_parity import NEEDED, TEXTS, TOLERANCE, _open, ids, row, run
+from tests.tiny_folder import write_tiny_lfm2_folder
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(module) is None for module in NEEDED), reason="needs: pip install 'edgelfm[peers,convert]' onnx"
@@ -120,6 +122,22 @@ def test_a_state_belongs_to_the_adapter_that_made_it(network: Network) -> None:
             session.import_state(states[name])  # type: ignore[arg-type]
     for name, session in network.use(network.lora).items():
         session.import_state(states[name])  # type: ignore[arg-type]
+
+
+def test_mlx_finds_the_layers_of_a_mixture_by_both_of_their_names(tmp_path: Path) -> None:
+    """It has its own for three of them; an adapter may have been trained there or elsewhere."""
+    folder = write_tiny_lfm2_folder(tmp_path / "moe", experts=4)
+    dense = {name: sides for name, sides in linear_layers(folder).items() if re.search(r"feed_forward\.w\d", name)}
+    published = write_peft(tmp_path / "published", dense)
+    own = write_mlx(tmp_path / "own", {name_in_mlx(name): sides for name, sides in dense.items()})
+    session = _open("mlx", folder, tmp_path)
+    assert isinstance(session, Adapting)
+    replies = []
+    for lora in (None, published, own):
+        session.use_adapter(lora)
+        replies.append(run(session, ids(session, "The tall oak")))
+    session.close()
+    assert replies[0] != replies[1] == replies[2]
 
 
 WRONG: dict[str, tuple[dict[str, tuple[int, int]], str]] = {
