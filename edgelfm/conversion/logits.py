@@ -66,11 +66,21 @@ def _transformers(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) 
     with torch.no_grad():
         if task["adapter"]:
             for name in (adapter := Adapter(Path(task["adapter"]))).deltas:
-                weight = model.get_parameter(name)
+                weight = _parameter(model, name)
                 weight.copy_(torch.from_numpy(adapter.merged(name, weight.float().numpy(), 0)))
         answer["computed_by"] = f"transformers {transformers.__version__} in {task['dtype']}"
         for piece in pieces:
             yield model(torch.tensor([piece])).logits[0].float().numpy()
+
+
+def _parameter(model: Any, name: str) -> Any:
+    """A weight by its published name. Newer versions of transformers keep all experts of a layer in two blocks."""
+    expert = re.fullmatch(r"(.+\.experts)\.(\d+)\.w([123])\.weight", name)
+    if expert is None or name in dict(model.named_parameters()):
+        return model.get_parameter(name)
+    block = model.get_parameter(f"{expert[1]}.{'down_proj' if expert[3] == '2' else 'gate_up_proj'}")[int(expert[2])]
+    half = len(block) // 2
+    return {"1": block[:half], "2": block, "3": block[half:]}[expert[3]]
 
 
 def _mlx(task: dict[str, Any], pieces: Pieces, answer: dict[str, Any]) -> Iterator[Array]:

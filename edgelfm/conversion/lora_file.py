@@ -42,7 +42,8 @@ def lora_file(lora: Lora, net: Architecture | None) -> Path:
             hint="make a .gguf of it with llama.cpp's convert_lora_to_gguf.py, or merge it with PEFT",
         )
     adapter = Adapter(lora)
-    path = cache_folder() / "adapters" / f"{adapter.digest.replace(' ', '-')}-{net.name}-{net.layers}.gguf"
+    kind = f"{net.name}-{net.layers}-{net.hidden}-{net.head_dim}"
+    path = cache_folder() / "adapters" / f"{adapter.digest.replace(' ', '-')}-{kind}.gguf"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")

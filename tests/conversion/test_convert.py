@@ -31,6 +31,8 @@ from edgelfm.errors import (
     UnknownQuantization,
 )
 from edgelfm.models.gguf import read_header
+from tests.adapters import linear_layers, write_peft
+from tests.tiny_folder import write_tiny_lfm2_folder
 
 #: Of the starter in 4 bits llama.cpp rounds what it multiplies to 8 bits, of bf16 weights it does not. To these the
 #: answers do not hang on that.
@@ -136,6 +138,17 @@ def test_a_merged_lora_is_that_of_transformers(tiny_llama: Path, tmp_path: Path,
     """The reference adds the change to the parameters that transformers has; queries are turned only in the file."""
     adapter = write_adapter({"model.layers.1.self_attn.q_proj": (64, 64), "model.layers.0.mlp.down_proj": (96, 64)})
     made = edgelfm.convert(tiny_llama, adapter=adapter, quantization="F32", out=tmp_path, progress=False)
+    assert made.agreement.reference.startswith("transformers")
+    assert made.agreement.kl < 1e-9
+
+
+def test_experts_with_a_lora_are_those_of_transformers(tmp_path: Path) -> None:
+    """Which keeps all experts of a layer in two blocks."""
+    pytest.importorskip("torch", reason="to run: pip install 'edgelfm[transformers]'")
+    folder = write_tiny_lfm2_folder(tmp_path / "moe", experts=4)
+    experts = {name: sides for name, sides in linear_layers(folder).items() if ".experts." in name}
+    lora = write_peft(tmp_path / "lora", experts)
+    made = edgelfm.convert(folder, adapter=lora, quantization="F32", text=SAMPLE[:200], progress=False)
     assert made.agreement.reference.startswith("transformers")
     assert made.agreement.kl < 1e-9
 
