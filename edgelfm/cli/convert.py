@@ -55,7 +55,7 @@ def convert(
             "--out",
             "-o",
             metavar="PATH",
-            help="A file, or a folder for it; else beside FOLDER.",
+            help="A file, or a folder for it; else beside FOLDER, or here if that is in the Hub's cache.",
             rich_help_panel=_OUTCOME,
         ),
     ] = None,

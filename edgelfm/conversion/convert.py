@@ -49,8 +49,8 @@ def convert(
     an importance matrix for llama.cpp's quantizer. `calibrate` is a text that one is computed from, or a file with one,
     best of some 50,000 tokens like those the model will read; "sample" is a short text of our own. The matrix is kept
     beside the outcome, to be used again. `out` is a file, or a folder to put files in; without it they go beside
-    `folder`. `text` is the text to compare over, or a file with one. `progress` shows a bar, or is called with a
-    `Converting`.
+    `folder`, or here if that is in the Hub's cache. `text` is the text to compare over, or a file with one. `progress`
+    shows a bar, or is called with a `Converting`.
 
     Every outcome is compared with its source before it gets its name. One that is far off is kept under a name that
     ends in `.suspect`, and raised as `BackendError`. Raises `ModelFileError` for a folder or adapter that cannot be
@@ -58,6 +58,7 @@ def convert(
     """
     from ..backends.adapter import Adapter
     from ..models.adapters import find_adapter
+    from ..models.hub_cache import repo_of
     from . import texts
     from .choosing import choose, quantizations
     from .files import places
@@ -76,7 +77,8 @@ def convert(
     require_tools(form.value, names, matrix, calibrate is not None)
     tokenizer = read_tokenizer(source.folder, source.config, source.net.name, source.net.vocabulary)
     stem = source.name + (f"-{merged.lora.name}" if merged else "")
-    goals = places(form.value, stem, source.folder.parent, names, Path(out) if out is not None else None)
+    beside = Path.cwd() if repo_of(source.folder) else source.folder.parent  # the Hub's cache is no place for more
+    goals = places(form.value, stem, beside, names, Path(out) if out is not None else None)
     planned = _calibration(calibrate, goals[0].parent / f"{stem}{MATRIX}")
     compared = texts.to_compare(text)
     work = _Work(source, merged, matrix, planned, form.value, dict(zip(names, goals, strict=True)), tokenizer, compared)

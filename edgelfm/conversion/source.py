@@ -17,6 +17,7 @@ from ..backends.weights import Weights
 from ..errors import ModelFileError
 from ..models.architecture import Architecture
 from ..models.from_config import Config
+from ..models.hub_cache import repo_of
 
 #: Classes of transformers whose weights can be written as GGUF, and llama.cpp's name for their network.
 ARCHITECTURES = {
@@ -40,15 +41,20 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the model is called: as its folder."""
-        return self.folder.name
+        """What the model is called: as its folder, which in the Hub's cache has the name of a commit."""
+        return (repo_of(self.folder) or self.folder.name).rpartition("/")[2]
 
 
 def read_source(folder: Path) -> Source:
     """Raises `ModelFileError` for a folder that holds no whole model, or one that cannot be converted."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        _refuse(folder, "is not a folder", "give the folder that holds config.json and model.safetensors")
+        _refuse(
+            folder,
+            "is not a folder",
+            "give the folder that holds config.json and model.safetensors; of a published model, the one that "
+            "`edgelfm pull <model> --backend transformers` names",
+        )
     config = read_json(folder / "config.json")
     if not any(folder.glob("model*.safetensors")):
         _refuse_weights(folder)

@@ -87,3 +87,9 @@ class RepoFolder:
     @property
     def _name(self) -> str:
         return "--".join(["models", *self.repo.split("/")])
+
+
+def repo_of(folder: Path) -> str | None:
+    """The repository that `folder` is a snapshot of, None for a folder that is not in such a cache."""
+    kind, _, name = folder.parent.parent.name.partition("--")
+    return name.replace("--", "/", 1) if folder.parent.name == "snapshots" and kind == "models" else None

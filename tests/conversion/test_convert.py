@@ -106,6 +106,19 @@ def test_what_is_left_open_is_what_the_planner_puts_first(tiny_copy: Path) -> No
 
 
 @pytest.mark.usefixtures("only_llama_cpp")
+def test_a_model_in_the_cache_of_the_hub_has_its_name_and_comes_out_here(
+    tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models--someone--basil" / "snapshots" / "0123abcd"
+    shutil.copytree(tiny_source, folder)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    made = edgelfm.convert(folder, quantization="F32", text=SAMPLE[:200], progress=False)
+    assert made.path == tmp_path / "here" / "basil-F32.gguf"
+    assert read_header(made.path).text("general.name") == "basil"
+
+
+@pytest.mark.usefixtures("only_llama_cpp")
 def test_a_lora_changes_the_model_and_its_name(tiny_source: Path, tmp_path: Path, write_adapter: Callable) -> None:
     adapter = write_adapter({LEFT: (64, 192)})
     made = edgelfm.convert(tiny_source, adapter=adapter, quantization="F16", out=tmp_path / "made", progress=False)
