@@ -146,8 +146,9 @@ class Adapter:
             self._refuse_kind(f"began with {began}, which changed the weights of its base")
 
     def _check_mlx(self) -> None:
-        if self._config["fine_tune_type"] not in ("lora", "dora"):
-            self._refuse_kind(f"is of the type {self._config['fine_tune_type']!r}, not lora")
+        kind = self._config.get("fine_tune_type", "lora")  # which older versions do not say
+        if kind not in ("lora", "dora"):
+            self._refuse_kind(f"is of the type {kind!r}, not lora")
 
     def _read(self, path: Path) -> dict[str, Delta]:
         import numpy as np

@@ -62,7 +62,8 @@ def read_lora(path: str | Path) -> Lora:
     if not (path / CONFIG).is_file():
         _refuse(path, f"holds no {CONFIG}")
     config = lora_config(path)
-    form: Form = "mlx" if "peft_type" not in config and "fine_tune_type" in config else "peft"
+    of_mlx = "peft_type" not in config and bool({"fine_tune_type", "lora_parameters"} & config.keys())
+    form: Form = "mlx" if of_mlx else "peft"
     weights = path / WEIGHTS[form]
     if not weights.is_file():
         if (path / "adapter_model.bin").is_file():

@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import pytest
 
+from edgelfm.backends.adapter import Adapter
 from edgelfm.errors import ModelFileError
 from edgelfm.models.lora import read_lora
 from tests.adapters import write_mlx, write_peft
@@ -41,6 +42,15 @@ def test_of_mlx(tmp_path: Path) -> None:
     found = read_lora(write_mlx(tmp_path / "adapters", LAYERS, model="mlx-community/LFM2-350M-8bit"))
     assert (found.form, found.base, found.parameters) == ("mlx", "mlx-community/LFM2-350M-8bit", PARAMETERS)
     assert found.weights == tmp_path / "adapters" / "adapters.safetensors"
+
+
+def test_of_an_mlx_that_did_not_say_what_it_trained(tmp_path: Path) -> None:
+    folder = write_mlx(tmp_path / "adapters", LAYERS)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    del config["fine_tune_type"]
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    assert read_lora(folder).form == "mlx"
+    assert {delta.scale for delta in Adapter(folder).deltas.values()} == {2.0}
 
 
 def test_of_llama_cpp(tmp_path: Path) -> None:
