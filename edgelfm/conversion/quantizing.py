@@ -19,6 +19,7 @@ from . import child
 #: What a file is written as without being quantized.
 FLOATS = ("F32", "F16", "BF16")
 _NEED_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K_S")
+_NOT_MADE = ("NVFP4",)  # which llama.cpp computes with, and its quantizer does not write
 _PREFIX = "LLAMA_FTYPE_MOSTLY_"
 _COUNTER = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 
@@ -29,7 +30,7 @@ def require_known(names: Sequence[str], *, imatrix: bool) -> None:
 
     known = [name.removeprefix(_PREFIX) for name in dir(library()) if name.startswith(_PREFIX)]
     for name in names:
-        if name not in (*FLOATS, *known):
+        if name not in (*FLOATS, *known) or name in _NOT_MADE:
             usual = "Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16, BF16"
             raise UnknownQuantization(f"llama.cpp has no quantization {name!r}", hint=f"usual are {usual}")
         if name in _NEED_IMATRIX and not imatrix:

@@ -92,8 +92,9 @@ def test_a_broken_importance_matrix_is_refused(tmp_path: Path, content: bytes) -
 def test_quantizations_are_known_by_name() -> None:
     require_known(["Q4_0", "F16", "IQ4_NL"], imatrix=False)
     require_known(["IQ2_XXS"], imatrix=True)
-    with pytest.raises(UnknownQuantization, match="Q4_9"):
-        require_known(["Q4_9"], imatrix=True)
+    for name in ("Q4_9", "NVFP4"):
+        with pytest.raises(UnknownQuantization, match=name):
+            require_known([name], imatrix=True)
     with pytest.raises(UnknownQuantization, match="importance matrix"):
         require_known(["IQ2_XXS"], imatrix=False)
 
