@@ -33,9 +33,8 @@ def first_use(session: Session, plan: Plan, candidate: Candidate, *, progress: b
         return None
     # Found out once, flash attention stays: other programs have no part in it, and states on disk are laid out by it,
     # which would be worth nothing after a change.
-    attention = not any(
-        one.setting == "flash_attention" for record in _earlier(plan, candidate) for one in record.tried
-    )
+    trials = ([one for one in record.tried if one.setting == "flash_attention"] for record in _earlier(plan, candidate))
+    attention = next(filter(None, trials), [])
     try:
         tuned = tune(session, plan, candidate, seconds=FIRST_USE_SECONDS, progress=progress, attention=attention)
     except (DoesNotFit, BackendError) as error:

@@ -67,13 +67,13 @@ def tune(
     seconds: float = ASKED_SECONDS,
     progress: bool | Show = False,
     keep: bool = True,
-    attention: bool = True,
+    attention: Sequence[Trial] = (),
 ) -> Tuned:
     """Measure the model that `session` holds and `candidate` describes, for about `seconds`.
 
     The session answers nobody meanwhile and goes on as it was. The record is kept for the plans to come unless `keep`
     says otherwise. Where the runtime leaves nothing to choose, only the speed is measured; flash attention stays as it
-    is without `attention`. Raises `DoesNotFit` if there is no memory to measure in, `BackendError`, `SessionClosed`.
+    is where `attention` has what was found out about it before. Raises `DoesNotFit` if there is no memory to measure in, `BackendError`, `SessionClosed`.
     """
     from ..backends.llama_cpp.session import LlamaSession
 
@@ -84,7 +84,7 @@ def tune(
     with Meter(progress, title, seconds) as meter:
         if isinstance(session, LlamaSession):
             room = space.layouts(plan, candidate)
-            if not attention:
+            if attention:
                 usual = candidate.settings.flash_attention.value
                 room = tuple(one for one in room if one.flash_attention == usual) or room
             with rig(session, room=space.PROMPTS[0], longest=space.WRITTEN + 1) as bench:
@@ -100,7 +100,7 @@ def tune(
         depth=found.depth,
         settings=found.settings,
         cores_taken=round(others.read() or 0.0),
-        tried=found.tried,
+        tried=(*found.tried, *attention),
     )
     not_kept = (record_store.keep(record) or "") if keep else ""
     return Tuned(record, candidate.settings, time.perf_counter() - started, not_kept)
