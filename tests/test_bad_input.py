@@ -27,6 +27,20 @@ PLANS: dict[str, tuple[dict[str, Any], type[errors.EdgelfmError], str, str]] = {
     "a context in words": ({"context": "4k"}, errors.RequestError, "'4k'", "whole number"),
     "half a token": ({"context": 0.5}, errors.RequestError, "0.5", "whole number"),
     "no threads": ({"threads": 0}, errors.RequestError, "threads is 0", "whole number"),
+    "more threads than can be": ({"threads": 10**9}, errors.RequestError, "threads is 1000000000", "at most"),
+    "a micro-batch beyond any": ({"micro_batch": 10**20}, errors.RequestError, "micro_batch", "at most"),
+    "a runtime misspelt": ({"backend": "llama_cpp"}, errors.RequestError, "llama_cpp", "'llama.cpp'"),
+    "a runtime by another name": ({"backend": "pytorch"}, errors.RequestError, "pytorch", "'transformers'"),
+    "a runtime nobody knows": ({"backend": "turbo"}, errors.RequestError, "turbo", "llama.cpp, mlx, onnx, remote"),
+    "a list of runtimes": ({"backend": ["mlx"]}, errors.RequestError, "mlx", "llama.cpp"),
+    "servers without a network": ({"backend": "remote", "offline": True}, errors.RequestError, "offline", "leave one"),
+    "bits as a number": ({"quantization": 4}, errors.RequestError, "quantization is 4", "'Q4_0'"),
+    "no quantization at all": ({"quantization": ""}, errors.RequestError, "quantization is ''", "'Q4_0'"),
+    "an adapter of no name": ({"adapter": ""}, errors.RequestError, "empty", ".gguf"),
+    "a host that is a number": ({"host": 5}, errors.HostFileError, "host is 5", "edgelfm doctor --save"),
+    "images for a text model": (
+        {"name": "lfm2.5-350m", "task": "vision"}, errors.RequestError, "takes no image", "edgelfm models --task vision"
+    ),
     "a true micro-batch": ({"micro_batch": True}, errors.RequestError, "True", "whole number"),
     "memory in words": ({"memory": "lots"}, errors.RequestError, "lots", "1.5 GiB"),
     "negative memory": ({"memory": -1}, errors.RequestError, "-1", "1.5 GiB"),
@@ -42,6 +56,13 @@ PLANS: dict[str, tuple[dict[str, Any], type[errors.EdgelfmError], str, str]] = {
 LOADS: dict[str, tuple[dict[str, Any], type[errors.EdgelfmError], str, str]] = {
     "no such quantization": ({"name": "starter", "quantization": "Q9_9"}, errors.EdgelfmError, "Q9_9", "Q4_1"),
     "no such backend": ({"name": "starter", "backend": "turbo"}, errors.EdgelfmError, "turbo", "llama.cpp"),
+    "a GGUF for Apple's runtime": ({"name": "starter", "backend": "mlx"}, errors.PlanningError, "mlx", "'llama.cpp'"),
+    "bits of another runtime": (
+        {"name": "lfm2.5-350m", "backend": "llama.cpp", "quantization": "8bit"},
+        errors.PlanningError,
+        "8bit",
+        "'mlx'",
+    ),
     "too little memory": ({"name": "starter", "memory": "1 MiB"}, errors.DoesNotFit, "1.0 MiB", ""),
     "a context beyond the model": ({"name": "starter", "context": 10**9}, errors.PlanningError, "8192", "8192"),
     "a model llama.cpp does not know": (

@@ -100,7 +100,16 @@ def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
     """The model does not come in this quantization, or not for this runtime at all."""
     published = entry.quantizations(backend)
     reason = f"not published as {quantization}" if quantization else f"does not come in a form for {backend}"
-    fix = f"choose quantization {', '.join(published)}" if published else f"choose another backend than {backend}"
+    others = sorted({
+        one.backend
+        for one in entry.artifacts
+        if one.backend != backend and quantization.lower() in ("", one.quantization.lower())
+    })  # fmt: skip
+    use = " or ".join(f"backend={name!r}" for name in others)
+    ways = [f"choose quantization {', '.join(published)}"] if published else []
+    if others:
+        ways.append(f"use {use}" + (f", which has {quantization}" if quantization else ""))
+    fix = ", or ".join(ways) or "choose another model: edgelfm models"
     folder = next((one.path for one in entry.artifacts if one.path and one.backend == "transformers"), "")
     if not published and folder and backend in MADE_FROM_FOLDERS:
         fix = f"edgelfm convert {folder} --to {MADE_FROM_FOLDERS[backend]}"
