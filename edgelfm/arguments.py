@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .models.lora import Lora
     from .planning.plan import KvType, Request
 
-#: More threads than llama.cpp takes (GGML_MAX_N_THREADS), and a micro-batch beyond any prompt, are slips of the keyboard.
+#: More threads than llama.cpp takes (GGML_MAX_N_THREADS) and a micro-batch beyond any prompt are slips of the keyboard.
 MOST = {"threads": 512, "micro_batch": 2**16}
 #: What people call a runtime by, where the name is not near the one that it has here.
 CALLED = {

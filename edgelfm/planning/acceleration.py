@@ -66,7 +66,10 @@ class Acceleration:
 def acceleration(host: Host, backend: str = "llama.cpp") -> Acceleration:
     """Choose the GPU with the most memory among those that the installed build can drive."""
     runtime = host.runtime(backend)
-    build = {word.upper() for word in runtime.build} if runtime is not None and runtime.installed else set()
+    installed = runtime is not None and runtime.installed
+    build = {
+        word.upper() for word in (runtime.build if runtime is not None and installed else ready_made(host, backend))
+    }
     interfaces = OTHERS.get(backend, INTERFACES)
     drivable = [
         (gpu, interface)
@@ -77,7 +80,8 @@ def acceleration(host: Host, backend: str = "llama.cpp") -> Acceleration:
     ]
     if drivable:
         gpu, interface = max(drivable, key=lambda pair: (not pair[0].unified, pair[0].memory_total_bytes or 0))
-        return Acceleration(gpu, interface, f"{backend} is built with {interface} for the {gpu.name}")
+        is_built = "is" if installed else "would come"
+        return Acceleration(gpu, interface, f"{backend} {is_built} built with {interface} for the {gpu.name}")
     if backend in OTHERS:
         return Acceleration(None, "", f"the installed {backend} drives no GPU of this machine")
     idle = [gpu for gpu in host.gpus if gpu.usable and gpu.vendor in INTERFACES]
@@ -93,6 +97,18 @@ def acceleration(host: Host, backend: str = "llama.cpp") -> Acceleration:
         gpu = host.gpus[0]
         return Acceleration(None, "", f"the {gpu.name} cannot be used: {gpu.reason or 'no driver answers'}")
     return Acceleration(None, "", "no GPU was found")
+
+
+def ready_made(host: Host, backend: str) -> tuple[str, ...]:
+    """What drives a GPU in the runtime that plain `pip install` would bring here.
+
+    llama.cpp turns Metal on wherever it is compiled on a Mac (GGML_METAL in ggml/CMakeLists.txt). The wheels of torch
+    on PyPI have MPS for macOS, CUDA for Linux on x86-64, and nothing for Windows and Linux on Arm.
+    """
+    if host.os.system == "darwin":
+        return {"llama.cpp": ("METAL",), "transformers": ("MPS",)}.get(backend, ())
+    on_linux = host.os.system == "linux" and host.cpu.architecture == "x86_64"
+    return ("CUDA",) if backend == "transformers" and on_linux else ()
 
 
 def build_command(host: Host, interface: str, *, rebuild: bool) -> str:

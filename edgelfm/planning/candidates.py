@@ -17,6 +17,7 @@ from .adapting import adapter_bytes
 from .bill import bill
 from .calibration import Evidence, Subject
 from .command import load_command
+from .cores import multiply_adds
 from .loading import Torch
 from .pace import pace
 from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings, SpeedEstimate
@@ -220,10 +221,13 @@ def _decode(way: Way, settings: Settings) -> SpeedEstimate:
     """From what was measured here, else from memory bandwidth."""
     if (told := way.evidence.decode(way.subject, settings.threads.value)) is not None:
         return told
-    bandwidth = way.situation.bandwidth
-    if way.situation.accelerator.discrete and not way.offloaded:
-        bandwidth = way.situation.main_bandwidth
+    # A CPU beside a GPU that could not take the model reads main memory, however the two share it.
+    bandwidth = way.situation.bandwidth if way.computed == "gpu" else way.situation.main_bandwidth
     paced = pace(way.artifact.backend, way.computed, way.artifact.quantization)
+    together = multiply_adds(way.situation.host, settings.threads.value)
+    if way.artifact.backend == "llama.cpp" and way.computed == "cpu" and way.subject.parameters and together:
+        slow, fast = (one * way.subject.bytes_per_token / way.subject.parameters for one in together)
+        paced = replace(paced, computed=(slow, fast))
     return decode_speed(way.subject.bytes_per_token, way.subject.layers, bandwidth, paced)
 
 

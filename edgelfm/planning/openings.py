@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..decision import Decision
 from ..hardware.host import Host
 from ..hardware.torch_bf16 import ratio_in
-from .acceleration import Acceleration
+from .acceleration import Acceleration, ready_made
 from .loading import Torch
 from .on_the_fly import BITS
 
@@ -77,8 +77,10 @@ def number_bytes(backend: str, quantization: str, chosen: Decision[str] | None) 
 
 
 def torch(host: Host) -> Torch:
-    """Which torch is installed here."""
+    """Which torch is installed here, or would be."""
     runtime = host.runtime("transformers")
+    if runtime is not None and not runtime.installed and "CUDA" in ready_made(host, "transformers"):
+        return "gpu"
     if runtime is None or not runtime.installed or not any(word.startswith("torch") for word in runtime.build):
         return ""
     return "gpu" if {"CUDA", "HIP", "XPU"}.intersection(runtime.build) else "cpu"

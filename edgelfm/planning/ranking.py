@@ -62,8 +62,13 @@ def preferred(entry: ModelEntry, backend: str, quantizations: Sequence[str], req
 
 
 def best_quantization(candidates: Sequence[Candidate]) -> Candidate:
-    """Of one model in several quantizations, in order of preference: the first that runs well, else the fastest."""
-    return next((one for one in candidates if comfortable(one.decode)), None) or max(candidates, key=_pace)
+    """Of one model in several quantizations, in order of preference: the first that runs well, else the fastest.
+
+    Among those that are about as fast, the order stands.
+    """
+    fastest = max(map(_pace, candidates), default=0.0)
+    well = (one for one in candidates if comfortable(one.decode))
+    return next(well, None) or next(one for one in candidates if CLEARLY * _pace(one) >= fastest)
 
 
 def rank(candidates: Iterable[Candidate], backends: Sequence[str]) -> list[Candidate]:
@@ -100,7 +105,7 @@ def passed_over(ranked: Sequence[Candidate]) -> str:
     other = next((one for one in others if one.decode.grade == first.decode.grade == "measured"), None)
     if other is None or _pace(first) <= CLEARLY * _pace(other):
         return ""
-    return f"; {other.backend} was measured at {_pace(other):.0f}"
+    return f"; {other.backend} was measured at {_figure(_pace(other))}"
 
 
 def reason(candidate: Candidate, first: Candidate, request: Request, instead: str = "") -> str:
@@ -109,7 +114,7 @@ def reason(candidate: Candidate, first: Candidate, request: Request, instead: st
     `instead` says which model it stands in for, and why that one was passed over.
     """
     pace = midpoint(candidate.decode)
-    speed = "speed unknown" if pace is None else f"about {pace:.0f} tokens/s"
+    speed = "speed unknown" if pace is None else f"about {_figure(pace)} tokens/s"
     slow = not comfortable(candidate.decode)
     if slow:
         speed += f", below the {COMFORTABLE:.0f} that read comfortably"
@@ -126,6 +131,11 @@ def reason(candidate: Candidate, first: Candidate, request: Request, instead: st
     if candidate.model.id == first.model.id:
         return f"{verdict}; the profile prefers {first.quantization} on {first.backend}"
     return f"{verdict}; less asked for in {request.task}"
+
+
+def _figure(pace: float) -> str:
+    """`15`, `7.7`: so that what is below a limit does not read as the limit."""
+    return f"{pace:.1f}" if pace < 10 else f"{pace:.0f}"
 
 
 def _pace(candidate: Candidate) -> float:

@@ -13,6 +13,7 @@ from ..units import GIB, MIB, format_bytes, round_up
 from .adapting import FORMS, takes
 from .on_the_fly import makers
 from .plan import Budget, Candidate, Plan, Rejected, Request
+from .show import speed_text
 
 #: Extra of the edgelfm package that installs each backend.
 EXTRAS = {"llama.cpp": "llama", "transformers": "transformers", "onnx": "onnx", "mlx": "mlx"}
@@ -58,11 +59,11 @@ def missing(host: Host, model: str, backend: str, quantization: str, would: Cand
     if would is not None:
         context = would.settings.context.value
         reason += f"; it would fit here with context {context} in {format_bytes(would.memory.total)}"
-        low, high = would.decode.low, would.decode.high
-        if low is None or high is None:
+        if would.decode.low is None:
             reason += "; how fast is unknown"
         else:
-            reason += f" and write {low:.0f} to {high:.0f} tokens/s by estimate"
+            where = " on the GPU" if would.settings.gpu_layers.value else ""
+            reason += f" and write {speed_text(would.decode)}{where} ({would.decode.grade})"
     return Rejected(model, backend, quantization, reason, install_command(host, backend), 0, "backend")
 
 

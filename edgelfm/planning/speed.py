@@ -1,4 +1,6 @@
-"""How fast would it write? A roofline: every token reads the weights once, so memory bandwidth sets the pace.
+"""How fast would it write? A roofline: every token reads the weights once, and computes with each of them once.
+
+Memory bandwidth sets the pace, or the cores do where there are few of them.
 
 The answer is a range with a grade, never a single figure. Prefill is bound by arithmetic, for which no fact about a
 machine stands in, so it is unknown until a run on that machine has been recorded.
@@ -67,12 +69,14 @@ def decode_speed(
         return SpeedEstimate(None, None, "unknown", bandwidth.reason)
     shares = pace.share_measured if bandwidth.grade == "measured" else pace.share_expected
     slow, fast = (share * bandwidth.value for share in shares)
-    if pace.computed is not None:
-        slow, fast = min(slow, pace.computed[0]), min(fast, pace.computed[1])
-    short, long = pace.seconds_per_layer
     reason = f"{bytes_read / 1e6:.0f} MB read per token at {bandwidth.reason}"
     if pace.note:
         reason += f"; {pace.note}"
+    if pace.computed is not None:
+        if pace.computed[0] < slow and not pace.note:
+            reason += f"; its cores may compute with as little as {format_rate(pace.computed[0])}"
+        slow, fast = min(slow, pace.computed[0]), min(fast, pace.computed[1])
+    short, long = pace.seconds_per_layer
     return SpeedEstimate(
         1 / (bytes_read / slow + layers * long), 1 / (bytes_read / fast + layers * short), "estimated", reason
     )

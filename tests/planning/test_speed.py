@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from edgelfm.hardware.profiles import Match, SpeedReference
 from edgelfm.models.entry import ModelEntry
 from edgelfm.models.tensors import decode_bytes
 from edgelfm.planning.acceleration import Acceleration
-from edgelfm.planning.pace import LLAMA_CPP, MLX_CPU, MLX_CPU_QUANTIZED, ONNX, TRANSFORMERS, pace
+from edgelfm.planning.pace import LLAMA_CPP, LLAMA_CPP_GPU, MLX_CPU, MLX_CPU_QUANTIZED, ONNX, TRANSFORMERS, pace
 from edgelfm.planning.plan import SpeedEstimate
 from edgelfm.planning.sizes import BITS
 from edgelfm.planning.speed import (
@@ -106,7 +107,33 @@ def test_a_data_sheet_promises_no_more_of_a_slower_runtime_either() -> None:
 
 
 def test_mlx_is_as_fast_as_llama_cpp_on_the_gpu_of_a_mac() -> None:
-    assert pace("mlx", "gpu", "4bit") == LLAMA_CPP
+    assert pace("mlx", "gpu", "4bit") == pace("llama.cpp", "gpu", "Q4_0") == LLAMA_CPP_GPU
+
+
+@pytest.mark.parametrize("backend", ["llama.cpp", "mlx", "transformers", "onnx"])
+def test_on_a_gpu_the_reason_says_what_the_range_rests_on(backend: str) -> None:
+    own = pace(backend, "gpu", "")
+    speed = decode_speed(10**9, 16, Decision(200e9, "of the card", "estimated"), own)
+    assert re.search("of GPUs, runs that others published|nobody has measured .* on a GPU", speed.reason)
+    assert width(speed) > width(decode_speed(10**9, 16, Decision(200e9, "", "estimated"), LLAMA_CPP))
+
+
+#: Bandwidth of the data sheet in GB/s, GB read for a token, layers, tokens/s that others measured with llama.cpp.
+PUBLISHED_ON_GPUS = {
+    "1.5B in Q4_K_M on an Orin Nano": (102, 1.12, 28, 32.1),
+    "LFM2.5-8B-A1B in Q4_K_M on an Orin Nano": (102, 1.04, 24, 29.4),
+    "7B in 4 bits on an AGX Orin": (205, 3.83, 32, 22.5),
+    "12B in Q4_0 on a Thor": (273, 6.9, 48, 23),
+    "8B in Q4_K_M on an M4": (120, 4.92, 32, 20.9),
+    "8B in Q4_K_M on an M1 Max": (400, 4.92, 32, 46.2),
+}
+
+
+@pytest.mark.parametrize("case", PUBLISHED_ON_GPUS)
+def test_what_others_measured_on_gpus_lies_in_the_range(case: str) -> None:
+    sheet, read, count, published = PUBLISHED_ON_GPUS[case]
+    speed = decode_speed(round(read * 1e9), count, Decision(sheet * 1e9, "", "estimated"), LLAMA_CPP_GPU)
+    assert speed.low < published < speed.high
 
 
 def test_a_measured_bandwidth_gives_a_tighter_range_than_an_expected_one() -> None:
