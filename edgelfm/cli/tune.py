@@ -23,6 +23,7 @@ def tune(
     model: options.ModelName = None,
     context: options.Context = None,
     quantization: options.Quantization = None,
+    backend: options.Backend = None,
     memory: options.Memory = None,
     profile: options.Profile = None,
     seconds: Annotated[
@@ -37,7 +38,8 @@ def tune(
     """Measure which settings are fastest for a model here.
 
     Threads for reading and for writing, flash attention and micro-batch are tried in turns. What was found is kept and
-    used from then on, and tells how fast other models will be. A first use measures for some seconds by itself.
+    used from then on, and tells how fast other models will be. A first use measures for some seconds by itself. Other
+    runtimes than llama.cpp leave nothing to choose: of them the speed is measured, and later plans prefer the fastest.
     """
     if forget:
         _forget(as_json)
@@ -45,7 +47,7 @@ def tune(
     from .opening import open_model
 
     wishes = {"context": context, "quantization": quantization, "memory": memory, "profile": profile}
-    with open_model(model, tune=False, backend="llama.cpp", offline=offline or None, **wishes) as lfm:
+    with open_model(model, tune=False, backend=backend or "llama.cpp", offline=offline or None, **wishes) as lfm:
         tuned = lfm.tune(seconds=seconds, progress=sys.stderr.isatty())
         if as_json:
             write_json(_data(tuned))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..decision import Decision
 from ..models.entry import Artifact, ModelEntry
+from ..models.lora import Lora
 from ..units import format_bytes
 from . import measured, openings, rejections
 from .adapting import adapter_bytes
@@ -23,7 +24,7 @@ from .pace import pace
 from .plan import Candidate, KvType, MemoryEstimate, Rejected, Settings, SpeedEstimate
 from .ranking import preferred
 from .recording import parameters_per_token
-from .records import Computed, shape
+from .records import Computed, network
 from .repacking import copied_bytes, repacked_bytes
 from .settings import (
     BATCH,
@@ -96,8 +97,8 @@ class Way:
         layers = sizes.architecture.layers + 1 if offloaded else 0
         computed: Computed = "gpu" if offloaded or _by_metal(artifact, situation) else "cpu"
         known = situation.evidence.get((artifact.backend, computed), Evidence())
-        subject = _subject(entry, artifact, sizes)
         width = openings.number_bytes(artifact.backend, artifact.quantization, number)
+        subject = _subject(entry, artifact, sizes, situation.request.adapter, width)
         numbers = Numbers(width, factor != 1, openings.torch(situation.host))
         return cls(
             situation, entry, artifact, sizes, offloaded, computed, layers, repacked, copied, mmap, known, subject,
@@ -190,14 +191,15 @@ def _must_download(situation: Situation, artifact: Artifact) -> bool:
     return not artifact.path and not artifact.repo.startswith("package:") and artifact not in situation.on_disk
 
 
-def _subject(entry: ModelEntry, artifact: Artifact, sizes: Sizes) -> Subject:
+def _subject(entry: ModelEntry, artifact: Artifact, sizes: Sizes, adapter: Lora | None, width: int) -> Subject:
     """What speed depends on. An architecture that only stands in for an unpublished one is nobody's own."""
+    beside = adapter_bytes(artifact.backend, adapter, width) if adapter is not None else 0
     return Subject(
-        model=shape(entry.architecture) if entry.architecture is not None else "",
+        model=network(entry.architecture, adapter) if entry.architecture is not None else "",
         quantization=artifact.quantization,
         layers=sizes.architecture.layers,
-        bytes_per_token=bytes_per_token(sizes.read, sizes.architecture),
-        parameters=parameters_per_token(entry),
+        bytes_per_token=bytes_per_token(sizes.read + beside, sizes.architecture),
+        parameters=parameters_per_token(entry) + (adapter.parameters if adapter is not None else 0),
     )
 
 

@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from ..errors import RequestError
 from ..hardware.host import Host
 from ..models.entry import ModelEntry
+from ..models.lora import Lora
 from ..models.tensors import active_parameters
 from . import openings
 from .plan import Candidate, Settings
-from .records import Computed, Record, Timing, Trial, build, fingerprint, shape
+from .records import Computed, Record, Timing, Trial, build, fingerprint, network
 from .sizes import sizes
 from .speed import DEPTH, bytes_per_token
 
@@ -28,11 +29,13 @@ def make_record(
     cores_taken: int = 0,
     tried: Sequence[Trial] = (),
     measured_at: str = "",
+    adapter: Lora | None = None,
 ) -> Record:
     """What `candidate` did on `host`, with `settings` where those measured are not the candidate's own.
 
-    `decode` was measured at `depth` tokens of context and `prefill` over a prompt of `prompt` tokens, both in seconds
-    per token. Raises `RequestError` for a model whose architecture is not known; nothing can be predicted from it.
+    `adapter` is what ran beside it. `decode` was measured at `depth` tokens of context and `prefill` over a prompt of
+    `prompt` tokens, both in seconds per token. Raises `RequestError` for a model whose architecture is not known;
+    nothing can be predicted from it.
     """
     architecture = candidate.model.architecture
     measured = sizes(candidate.model, candidate.artifact, ()) if architecture is not None else None
@@ -42,17 +45,18 @@ def make_record(
             hint="measure it from its file: edgelfm tune FILE.gguf",
         )
     chosen = settings or candidate.settings
+    beside = candidate.memory.part("adapter") if adapter is not None else 0
     return Record(
         host=fingerprint(host),
         backend=candidate.backend,
         build=build(host, candidate.backend),
-        model=shape(architecture),
+        model=network(architecture, adapter),
         quantization=candidate.quantization,
         layers=architecture.layers,
         bytes_per_token=bytes_per_token(
-            measured.read * openings.widening(chosen.dtype, candidate.quantization), architecture, depth
+            measured.read * openings.widening(chosen.dtype, candidate.quantization) + beside, architecture, depth
         ),
-        parameters=parameters_per_token(candidate.model),
+        parameters=parameters_per_token(candidate.model) + (adapter.parameters if adapter is not None else 0),
         threads=chosen.threads.value,
         threads_prefill=chosen.threads_prefill.value,
         flash_attention=chosen.flash_attention.value,

@@ -14,6 +14,7 @@ from typing import Literal
 from ..hardware.host import Host
 from ..hardware.torch_bf16 import ratio_in
 from ..models.architecture import Architecture
+from ..models.lora import Lora
 from ..units import GIB
 from .plan import KvType
 
@@ -52,7 +53,7 @@ class Record:
     host: str  # `fingerprint(host)`: the same processor, memory and operating system kernel
     backend: str
     build: str  # `build(host, backend)`: version of the runtime, and what it was compiled with
-    model: str  # `shape(architecture)`: two fine-tunes of one network are the same here
+    model: str  # `network(architecture, adapter)`: two fine-tunes of one network are the same here
     quantization: str
     layers: int
     bytes_per_token: int  # read for one token at `depth`
@@ -134,6 +135,11 @@ def shape(architecture: Architecture) -> str:
     facts = asdict(architecture)
     del facts["context_supported"], facts["context_advertised"]
     return f"{architecture.name}-{architecture.layers}x{architecture.hidden}-{_digest(facts)}"
+
+
+def network(architecture: Architecture, adapter: Lora | None = None) -> str:
+    """`shape`, and with an adapter beside it another network: one that reads and computes more for a token."""
+    return shape(architecture) if adapter is None else f"{shape(architecture)}+{adapter.parameters}"
 
 
 def _digest(facts: object) -> str:

@@ -13,7 +13,7 @@ from ..planning import plan as make_plan
 from ..planning import record_store
 from ..planning.plan import Candidate, Plan, Settings
 from ..planning.recording import computed_on
-from ..planning.records import Record, build, fingerprint, shape
+from ..planning.records import Record, build, fingerprint, network
 from .progress import Show
 from .tune import FIRST_USE_SECONDS, tune
 
@@ -62,7 +62,8 @@ def _earlier(plan: Plan, candidate: Candidate) -> list[Record]:
         return []
     wanted = (
         fingerprint(plan.host), candidate.backend, build(plan.host, candidate.backend),
-        shape(candidate.model.architecture), candidate.quantization, computed_on(candidate.settings),
+        network(candidate.model.architecture, plan.request.adapter), candidate.quantization,
+        computed_on(candidate.settings),
     )  # fmt: skip
     return [one for one in record_store.read() if one.key[:-1] == wanted]
 

@@ -101,6 +101,7 @@ def tune(
         settings=found.settings,
         cores_taken=round(others.read() or 0.0),
         tried=(*found.tried, *attention),
+        adapter=plan.request.adapter,
     )
     not_kept = (record_store.keep(record) or "") if keep else ""
     return Tuned(record, candidate.settings, time.perf_counter() - started, not_kept)

@@ -13,6 +13,7 @@ from edgelfm.models.entry import ModelEntry
 from edgelfm.models.lora import Form, Lora
 from edgelfm.planning.adapting import adapted
 from edgelfm.planning.plan import Plan
+from edgelfm.planning.records import Record, Timing, network
 from edgelfm.units import GIB, MIB
 
 PARAMETERS = 11_000_000  # of rank 16 beside every matrix of a 1.2B
@@ -82,6 +83,23 @@ def test_another_adapter_changes_bills_and_commands_and_nothing_else(
     assert {one.backend for one in made.candidates} == {"llama.cpp", "transformers", "mlx"}
     for one in made.candidates:
         assert (one.memory, one.load_command) == (planned[one.artifact].memory, planned[one.artifact].load_command)
+
+
+def test_what_was_measured_without_it_is_no_measurement_with_it(
+    planned: Callable[..., Plan], model: Callable[[str], ModelEntry], make_record: Callable[..., Record]
+) -> None:
+    entry = model("lfm2.5-350m")
+    assert entry.architecture is not None
+    plain = make_record(entry=entry)
+    beside = replace(plain, model=network(entry.architecture, lora()), decode=Timing(0.02, 0.019, 0.021, 5))
+    for adapter, records, grade in (
+        (None, [plain], "measured"), (lora(), [plain], "calibrated"),
+        (None, [beside], "calibrated"), (lora(), [plain, beside], "measured"),
+    ):  # fmt: skip
+        chosen = planned(model=entry, quantization="Q4_0", adapter=adapter, records=records).chosen
+        assert chosen is not None
+        assert chosen.decode.grade == grade
+    assert "50.0 tokens/s" in chosen.decode.reason, "its own run, not the faster one"
 
 
 @pytest.mark.parametrize(("form", "able"), [("peft", {"llama.cpp", "transformers", "mlx"}), ("gguf", {"llama.cpp"})])
