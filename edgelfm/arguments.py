@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -133,6 +132,8 @@ def _check_quantization(name: str | None) -> None:
 
 def _check_backend(name: str | None, offline: bool | None) -> None:
     """Raises `RequestError` with the nearest name, and for servers where the network must not be touched."""
+    import difflib
+
     from .backends import registry
     from .served import REMOTE
 

@@ -31,6 +31,9 @@ PREDICTED_PREFILL = 0.15
 ABOUT_THE_LINE, OTHER_KERNELS = 0.05, 0.10
 OTHER_BUILD = 0.10  # what another version of the runtime may change
 OTHER_LOAD = 0.25  # what other programs may change that run beside it
+#: Times more or fewer bytes for a token than depths of context make. Another program made the weights then, and called
+#: the quantization by the same name: the q4 of one exporter keeps embeddings in 16 bits, that of another does not.
+OTHER_FILE = 1.3
 NINE_IN_TEN = 1.645  # standard deviations of a normal distribution
 WIDEST = 1.0  # a range from half to twice says all that can be said
 
@@ -137,7 +140,12 @@ class Evidence:
         at_depth = seconds + (subject.bytes_per_token - record.bytes_per_token) * fitted.seconds_per_byte
         at_depth = max(at_depth, seconds / 2)
         reason = f"{1 / seconds:.1f} tokens/s after {record.depth} tokens of context{_when(record)}"
-        return self._own(record, at_depth, record.decode, reason)
+        told = self._own(record, at_depth, record.decode, reason)
+        if 1 / OTHER_FILE <= subject.bytes_per_token / record.bytes_per_token <= OTHER_FILE:
+            return told
+        sizes = (one.bytes_per_token / 1e6 for one in (record, subject))
+        read = told.reason + "; of {:.0f} MB a token, where {:.0f} are read".format(*sizes)
+        return _around(1 / at_depth, NINE_IN_TEN * math.hypot(OTHER_KERNELS, abs(1 - at_depth / seconds)), read)
 
     def _own(self, record: Record, seconds: float, timing: Timing, reason: str) -> SpeedEstimate:
         grade = self.grade(record)
@@ -150,7 +158,7 @@ class Evidence:
 
     def _difference(self, record: Record) -> str:
         if record.cores_taken != self.cores_taken:
-            return f"{record.cores_taken} cores were taken by others then, {self.cores_taken} are now"
+            return f"other programs took {_cores(record.cores_taken)} then, now {_cores(self.cores_taken)}"
         return f"with build {record.build}, now it is {self.build}"
 
     def _doubt(self, record: Record, timing: Timing) -> float:
@@ -239,4 +247,8 @@ def while_taken(record: Record) -> str:
     """What else the machine did while it was measured, in words to go on with; nothing on a quiet one."""
     if not record.cores_taken:
         return ""
-    return f", while other programs took {record.cores_taken} core{'s' if record.cores_taken > 1 else ''}"
+    return f", while other programs took {_cores(record.cores_taken)}"
+
+
+def _cores(count: int) -> str:
+    return "no core" if not count else "1 core" if count == 1 else f"{count} cores"

@@ -60,6 +60,19 @@ def width(speed: SpeedEstimate | None) -> float:
     return float((speed.high / speed.low) ** 0.5 - 1)
 
 
+def test_a_file_of_other_size_under_the_same_name_is_not_what_was_measured(make_record: MakeRecord) -> None:
+    """One exporter's q4 keeps embeddings in 16 bits, another's does not."""
+    own = make_record(decode=0.010)
+    deeper, other = (
+        evidenced([own]).decode(subject(own.bytes_per_token * factor, own.model)) for factor in (1.1, 1.6)
+    )  # fmt: skip
+    assert deeper is not None
+    assert other is not None
+    assert (deeper.grade, other.grade) == ("measured", "calibrated")
+    assert width(other) > width(deeper)
+    assert "of 225 MB a token, where 360 are read" in other.reason
+
+
 def test_what_was_measured_itself_is_told_with_its_quartiles(make_record: MakeRecord) -> None:
     noisy = make_record(decode=0.010)
     noisy = replace(noisy, decode=Timing(0.010, 0.0095, 0.0130, 9))
@@ -156,7 +169,7 @@ def test_a_run_beside_other_programs_tells_little_of_a_quiet_machine(make_record
     assert speed is not None
     assert speed.grade == "calibrated"
     assert width(speed) > 0.4
-    assert "1 cores were taken by others then, 0 are now" in speed.reason
+    assert "other programs took 1 core then, now no core" in speed.reason
 
 
 def test_of_two_runs_of_one_thing_the_latest_is_believed(make_record: MakeRecord) -> None:
