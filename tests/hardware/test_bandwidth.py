@@ -46,13 +46,37 @@ def test_a_measurement_is_of_the_order_of_memory() -> None:
     assert 1e8 < measure(8 * MIB, 2, seconds=0.01) < 1e13
 
 
+class Loaded(LiveMachine):
+    """This computer, with as much to do as is said."""
+
+    def __init__(self, load: str) -> None:
+        super().__init__()
+        self.load = load
+
+    def read(self, path: str) -> str | None:
+        return f"{self.load} 0.50 0.50 2/300 12345\n" if path == "/proc/loadavg" else super().read(path)
+
+
 def test_it_is_measured_once_per_boot() -> None:
     memory, cpu = Memory(total_bytes=GIB, available_bytes=GIB), Cpu(model="a CPU", logical_cores=1)
-    first = read_bandwidth(LiveMachine(), OperatingSystem(boot_id="boot-1"), cpu, memory)
-    again = read_bandwidth(LiveMachine(), OperatingSystem(boot_id="boot-1"), cpu, memory)
+    first = read_bandwidth(Loaded("0.10"), OperatingSystem(boot_id="boot-1"), cpu, memory)
+    again = read_bandwidth(Loaded("9.00"), OperatingSystem(boot_id="boot-1"), cpu, memory)
     assert first.grade == again.grade == "measured"
     assert first.bytes_per_second == again.bytes_per_second
+    assert again.reason == "read by 1 threads, measured since boot"
     assert recall("bandwidth", ["boot-2", "a CPU", "1"]) is None
+
+
+def test_what_is_measured_beside_other_programs_is_measured_again_and_the_best_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory, cpu = Memory(total_bytes=GIB, available_bytes=GIB), Cpu(model="a busy CPU", logical_cores=1)
+    told = iter([3e9, 2e9, 7e9])
+    monkeypatch.setattr("edgelfm.hardware.bandwidth.measure", lambda size, threads: next(told))
+    boot, loads = OperatingSystem(boot_id="boot-1"), ("4.00", "4.00", "0.10", "4.00")
+    found = [read_bandwidth(Loaded(load), boot, cpu, memory) for load in loads]
+    assert [one.bytes_per_second for one in found] == [3e9, 3e9, 7e9, 7e9]
+    assert ["at work" in one.reason for one in found] == [True, True, False, False]
 
 
 def test_a_full_machine_is_not_measured() -> None:
