@@ -58,10 +58,10 @@ LOADS: dict[str, tuple[dict[str, Any], type[errors.EdgelfmError], str, str]] = {
     "no such backend": ({"name": "starter", "backend": "turbo"}, errors.EdgelfmError, "turbo", "llama.cpp"),
     "a GGUF for Apple's runtime": ({"name": "starter", "backend": "mlx"}, errors.PlanningError, "mlx", "'llama.cpp'"),
     "bits of another runtime": (
-        {"name": "lfm2.5-350m", "backend": "llama.cpp", "quantization": "8bit"},
+        {"name": "lfm2.5-350m", "backend": "llama.cpp", "quantization": "bf16"},
         errors.PlanningError,
-        "8bit",
-        "'mlx'",
+        "bf16",
+        "'transformers'",
     ),
     "too little memory": ({"name": "starter", "memory": "1 MiB"}, errors.DoesNotFit, "1.0 MiB", ""),
     "a context beyond the model": ({"name": "starter", "context": 10**9}, errors.PlanningError, "8192", "8192"),

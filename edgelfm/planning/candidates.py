@@ -170,7 +170,12 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
         )
     supported, advertised = weighed.architecture.context_supported, weighed.architecture.context_advertised
     if request.context is not None and supported and request.context > supported:
-        return rejections.unsupported_context(entry, artifact, request.context, supported, advertised)
+        for step in (supported, *(one for one in CONTEXTS if one < supported)):
+            result = appraise(replace(situation, request=replace(request, context=step)), entry, artifact)
+            if isinstance(result, Candidate):
+                asked = request.context
+                return rejections.unsupported_context(entry, artifact, asked, supported, advertised, step)
+        return replace(result, reason=f"{result.reason}, even with context {step}")
     rungs = ladder(request, situation.budget, supported)
     on_gpu = artifact.backend in OFFLOADING and situation.accelerator.gpu is not None
     way = Way.of(situation, entry, artifact, weighed, offloaded=on_gpu)

@@ -26,8 +26,6 @@ from .speed import comfortable, midpoint
 #: Tokens that a thinking model spends before its answer, in ordinary questions. A round figure to give an idea of the
 #: wait; nothing is decided by it.
 THOUGHT = 500
-#: Architectures that no released llama-cpp-python knows (0.3.36 was searched).
-UNKNOWN_TO_LLAMA_CPP = frozenset({"lfm3"})
 
 
 def plan(
@@ -148,13 +146,12 @@ def _ways(here: Situation, entry: ModelEntry, backend: str) -> tuple[list[Candid
     """All quantizations of a named model that fit; of one proposed unasked only the best, or why none does."""
     request = here.request
     artifacts = preferred(entry, backend, here.match.profile.quantizations, request)
+    published = next((one for one in entry.artifacts if one.backend == backend), None)
+    if published is not None and not rejections.knows(backend, entry):
+        return [], [rejections.unknown_architecture(entry, backend, (artifacts or (published,))[0].quantization)]
     if not artifacts:
-        published = any(one.backend == backend for one in entry.artifacts)
-        asked_for = request.backend is not None or (published and request.quantization is not None)
-        return [], [rejections.unpublished(entry, backend, request.quantization or "")] if asked_for else []
-    architecture = entry.architecture
-    if backend == "llama.cpp" and architecture is not None and architecture.name in UNKNOWN_TO_LLAMA_CPP:
-        return [], [rejections.unknown_architecture(entry, backend, artifacts[0].quantization, architecture.name)]
+        asked_for = request.backend is not None or (published is not None and request.quantization is not None)
+        return [], [rejections.unpublished(entry, backend, request.quantization or "", here.host)] if asked_for else []
     found: list[Candidate] = []
     failed: list[Rejected] = []
     for artifact in artifacts:

@@ -19,6 +19,8 @@ from .show import speed_text
 EXTRAS = {"llama.cpp": "llama", "transformers": "transformers", "onnx": "onnx", "mlx": "mlx"}
 #: What `edgelfm convert` makes of a folder of safetensors, by the runtime that takes it.
 MADE_FROM_FOLDERS = {"llama.cpp": "gguf", "onnx": "onnx"}
+#: Architectures that no released llama-cpp-python knows (0.3.36 was searched).
+UNKNOWN_TO_LLAMA_CPP = frozenset({"lfm3"})
 #: Which rejection is closest to running: one command away first, another question last.
 ORDER = {"backend": 0, "quantization": 1, "context": 2, "disk": 3, "memory": 4, "unsupported": 5, "task": 6}
 
@@ -91,20 +93,25 @@ def no_maker(entry: ModelEntry, backend: str, quantization: str, device: str) ->
     return Rejected(entry.id, backend, quantization, reason, f"pip install {able[0]}", 0, "backend")
 
 
-def unknown_architecture(entry: ModelEntry, backend: str, quantization: str, architecture: str) -> Rejected:
+def unknown_architecture(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
     """No released version of the runtime knows the network."""
+    architecture = entry.architecture.name if entry.architecture is not None else "of this model"
     reason = f"no released version of {backend} for Python knows the architecture {architecture}"
-    return Rejected(entry.id, backend, quantization, reason, "choose another model: edgelfm models", 0, "unsupported")
+    others = sorted({one.backend for one in entry.artifacts if knows(one.backend, entry)})
+    fix = " or ".join(f"backend={name!r}" for name in others)
+    fix = f"use {fix}" if others else "choose another model: edgelfm models"
+    return Rejected(entry.id, backend, quantization, reason, fix, 0, "unsupported")
 
 
-def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
-    """The model does not come in this quantization, or not for this runtime at all."""
+def unpublished(entry: ModelEntry, backend: str, quantization: str, host: Host | None = None) -> Rejected:
+    """The model does not come in this quantization, or not for this runtime at all. `host` is where it is to run."""
     published = entry.quantizations(backend)
     reason = f"not published as {quantization}" if quantization else f"does not come in a form for {backend}"
     others = sorted({
         one.backend
         for one in entry.artifacts
         if one.backend != backend and quantization.lower() in ("", one.quantization.lower())
+        if knows(one.backend, entry) and (host is None or made_for(host, one.backend))
     })  # fmt: skip
     use = " or ".join(f"backend={name!r}" for name in others)
     ways = [f"choose quantization {', '.join(published)}"] if published else []
@@ -117,12 +124,25 @@ def unpublished(entry: ModelEntry, backend: str, quantization: str) -> Rejected:
     return Rejected(entry.id, backend, quantization, reason, fix, 0, "quantization")
 
 
-def unsupported_context(entry: ModelEntry, artifact: Artifact, asked: int, supported: int, advertised: int) -> Rejected:
-    """More context was asked for than the model card stands behind."""
+def knows(backend: str, entry: ModelEntry) -> bool:
+    """Whether a released version of the runtime knows the network."""
+    architecture = entry.architecture
+    return backend != "llama.cpp" or architecture is None or architecture.name not in UNKNOWN_TO_LLAMA_CPP
+
+
+def made_for(host: Host, backend: str) -> bool:
+    """Whether the runtime is one to propose there: MLX only where it is at home, or installed already."""
+    return backend != "mlx" or host.os.system == "darwin" or installed(host, backend)
+
+
+def unsupported_context(
+    entry: ModelEntry, artifact: Artifact, asked: int, supported: int, advertised: int, fitting: int
+) -> Rejected:
+    """More context was asked for than the model card stands behind. `fitting` is what there is room for."""
     reason = f"supports {supported} tokens of context, {asked} were asked for"
     if advertised > supported:
         reason += f"; the {advertised} in its files are not what it was made for"
-    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, f"use context {supported}", 0, "context")
+    return Rejected(entry.id, artifact.backend, artifact.quantization, reason, f"use context {fitting}", 0, "context")
 
 
 def kv_as_computed(entry: ModelEntry, artifact: Artifact, asked: str, able: Iterable[str]) -> Rejected:
@@ -170,13 +190,13 @@ def room_fix(host: Host, budget: Budget, request: Request, needed: int) -> str:
     reserve = 0 if request.memory_bytes is not None else budget.reserve_bytes
     limit = host.memory.limit_bytes
     ceiling = min(host.memory.total_bytes, limit) if limit is not None else host.memory.total_bytes
-    short = needed - budget.usable_bytes
+    short, allow = needed - budget.usable_bytes, ""
     if request.memory_bytes is not None:
-        short = needed - budget.available_bytes
+        short, allow = needed - budget.available_bytes, f"allow {_rounded(needed)} of memory and "
     if needed + reserve <= ceiling:
-        return f"close {_rounded(short)} of other programs"
+        return f"{allow}close {_rounded(short)} of other programs"
     if limit is not None and needed + reserve <= host.memory.total_bytes:
-        return f"raise the memory limit of the container by {_rounded(short)}, to {_rounded(limit + short)}"
+        return f"{allow}raise the memory limit of the container by {_rounded(short)}, to {_rounded(limit + short)}"
     return f"take a machine with {_rounded(needed + reserve)} of free memory"
 
 

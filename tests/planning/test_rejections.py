@@ -12,8 +12,8 @@ from edgelfm.hardware.host import Host
 from edgelfm.hardware.profiles import Match
 from edgelfm.models.entry import Artifact, File, ModelEntry
 from edgelfm.planning import plan, require
-from edgelfm.planning.plan import Budget, Request
-from edgelfm.planning.rejections import install_command, installed, room_fix, unpublished
+from edgelfm.planning.plan import Budget, Plan, Request
+from edgelfm.planning.rejections import install_command, installed, room_fix, unknown_architecture, unpublished
 from edgelfm.units import GIB, MIB
 
 MakeHost = Callable[..., Host]
@@ -58,6 +58,39 @@ def test_a_machine_that_is_too_small_is_said_to_be(make_host: MakeHost) -> None:
 def test_a_request_for_too_little_is_widened_first(make_host: MakeHost) -> None:
     fix = room_fix(make_host(4 * GIB), Budget(4 * GIB, 0, GIB, ""), Request(memory_bytes=GIB), 1500 * MIB)
     assert fix == "allow 1.5 GiB of memory"
+
+
+def test_a_request_for_more_than_there_is_says_both(make_host: MakeHost) -> None:
+    asked = Request(memory_bytes=400 * MIB)
+    fix = room_fix(make_host(GIB, total=4 * GIB), Budget(GIB, 0, 400 * MIB, ""), asked, 1500 * MIB)
+    assert fix == "allow 1.5 GiB of memory and close 480 MiB of other programs"
+
+
+def test_a_context_beyond_the_model_is_answered_with_one_that_fits_too(
+    planned: Callable[..., Plan], model: Callable[[str], ModelEntry]
+) -> None:
+    entry = model("lfm2.5-350m")
+    for memory, fix in ((GIB, "use context 32768"), (400 * MIB, "use context 4096")):
+        (no,) = planned(model=entry, quantization="Q4_0", context=100_000, memory_bytes=memory).rejected
+        assert (no.fix, no.cause) == (fix, "context")
+        assert planned(model=entry, quantization="Q4_0", context=int(fix.split()[-1]), memory_bytes=memory).chosen
+    (no,) = planned(model=entry, quantization="Q4_0", context=100_000, memory_bytes=100 * MIB).rejected
+    assert no.cause == "memory"
+    assert no.reason.endswith("even with context 1024")
+
+
+def test_a_network_unknown_to_llama_cpp_is_never_proposed_for_it(
+    make_host: MakeHost, model: Callable[[str], ModelEntry]
+) -> None:
+    entry = model("lfm3-1.7b")
+    assert unknown_architecture(entry, "llama.cpp", "Q4_K_M").fix == "use backend='transformers'"
+    assert "llama.cpp" not in unpublished(entry, "onnx", "").fix
+
+
+def test_mlx_is_proposed_on_a_mac_alone(make_host: MakeHost, model: Callable[[str], ModelEntry]) -> None:
+    for system, proposed in (("darwin", True), ("linux", False)):
+        fix = unpublished(model("lfm2.5-350m"), "llama.cpp", "8bit", make_host(system=system)).fix
+        assert ("use backend='mlx', which has 8bit" in fix) is proposed
 
 
 def test_the_install_command_is_the_hosts_own_where_it_knows_one(make_host: MakeHost) -> None:
