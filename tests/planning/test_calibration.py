@@ -60,6 +60,19 @@ def width(speed: SpeedEstimate | None) -> float:
     return float((speed.high / speed.low) ** 0.5 - 1)
 
 
+@pytest.mark.parametrize(
+    ("quantization", "read", "measured"), [("Q4_1", 235e6, 35.0), ("Q4_K_M", 227e6, 85.0), ("Q8_0", 377e6, 49.4)]
+)
+def test_a_run_in_one_quantization_leaves_room_for_the_kernels_of_another(
+    make_record: MakeRecord, quantization: str, read: float, measured: float
+) -> None:
+    """A 350M on one thread of an EPYC, where arithmetic and not memory sets the pace; in Q4_0 it wrote 64 tokens/s."""
+    known = make_record(model="lfm2-16x1024-1", bytes_per_token=217_000_000, decode=1 / 64)
+    speed = evidenced([known]).decode(subject(read, "lfm2-16x1024-1", quantization))
+    assert within(speed, measured)
+    assert speed.grade == "calibrated"
+
+
 def test_a_file_of_other_size_under_the_same_name_is_not_what_was_measured(make_record: MakeRecord) -> None:
     """One exporter's q4 keeps embeddings in 16 bits, another's does not."""
     own = make_record(decode=0.010)
