@@ -231,7 +231,7 @@ def _decode(way: Way, settings: Settings) -> SpeedEstimate:
     # A CPU beside a GPU that could not take the model reads main memory, however the two share it.
     bandwidth = way.situation.bandwidth if way.computed == "gpu" else way.situation.main_bandwidth
     paced = pace(way.artifact.backend, way.computed, way.artifact.quantization)
-    together = multiply_adds(way.situation.host, settings.threads.value)
+    together = multiply_adds(way.situation.host, settings.threads.value, repacked=bool(way.repacked))
     if way.artifact.backend == "llama.cpp" and way.computed == "cpu" and way.subject.parameters and together:
         slow, fast = (one * way.subject.bytes_per_token / way.subject.parameters for one in together)
         paced = replace(paced, computed=(slow, fast))

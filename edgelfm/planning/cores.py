@@ -29,8 +29,9 @@ from ..hardware.host import Host
 Range = tuple[float, float]
 
 #: Multiply-adds a second and core, by the best instruction that the library may use. Dot products of bytes: AVX2 and
-#: later on x86, `dotprod` on Arm.
+#: later on x86, `dotprod` on Arm. Weights that llama.cpp does not rewrite for the processor take twice as long there.
 X86, X86_OLD = (5e9, 3.5e10), (1.5e9, 1e10)
+AS_STORED = 2e10
 ARM, ARM_OLD = (4e9, 3.5e10), (5e8, 3e9)
 #: Cores that do one thing after the other, as in a Raspberry Pi 3. None was measured: they are taken for a third of
 #: what a Cortex-A72 does.
@@ -39,8 +40,11 @@ _IN_ORDER = ("Cortex-A7", "Cortex-A35", "Cortex-A53", "Cortex-A55")
 _DOT = {"avx2": X86, "avx512": X86, "avx512f": X86, "dotprod": ARM}
 
 
-def multiply_adds(host: Host, threads: int) -> Range | None:
-    """What `threads` threads of llama.cpp do together in a second, None for processors that nothing is known of."""
+def multiply_adds(host: Host, threads: int, *, repacked: bool = True) -> Range | None:
+    """What `threads` threads of llama.cpp do together in a second, None for processors that nothing is known of.
+
+    `repacked` says whether weights are rewritten for the processor as they are loaded.
+    """
     cpu = host.cpu
     runtime = host.runtime("llama.cpp")
     able = {word.lower() for word in runtime.build} if runtime is not None and runtime.installed else set()
@@ -60,4 +64,5 @@ def multiply_adds(host: Host, threads: int) -> Range | None:
     together: float = min(threads, cpu.physical_cores or cpu.logical_cores)
     if cpu.quota is not None:
         together = min(together, cpu.quota)
-    return one[0] * together, one[1] * together
+    most = one[1] if repacked or one is not X86 else AS_STORED
+    return one[0] * together, most * together

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelfm.planning.calibration import Evidence, Subject, evidence, kernel_family
@@ -252,6 +252,7 @@ def test_ranges_hold_the_true_speed_nine_times_in_ten(make_record: MakeRecord) -
     assert sum(held) / len(held) >= 0.9
 
 
+@settings(deadline=None)
 @given(
     times=st.lists(
         st.tuples(

@@ -82,6 +82,7 @@ def test_instructions_clock_and_quota_count(make_host: MakeHost) -> None:
     paces = [multiply_adds(host, 4) for host in (fast, old, a72, a53)]
     assert paces == sorted(paces, reverse=True), "each is slower than the one before"
     assert multiply_adds(half, 4) == tuple(pace / 8 for pace in multiply_adds(fast, 4) or ())
+    assert multiply_adds(fast, 4, repacked=False)[1] < multiply_adds(fast, 4)[1]
     assert multiply_adds(fast, 400) == multiply_adds(fast, 4), "more threads than cores compute no faster"
 
 
