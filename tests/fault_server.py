@@ -33,6 +33,7 @@ class FaultServer:
     pages: dict[str, tuple[int, Any]] = field(default_factory=dict)  # what GET finds
     shows: Mapping[str, Any] = field(default_factory=dict)  # what Ollama's `/api/show` tells of each model
     plays: list[Play] = field(default_factory=list)
+    gets: Play | None = None  # what is played to `GET`s in place of the pages
     requests: list[Request] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)  # hanging plays end
     hanging: threading.Event = field(default_factory=threading.Event)  # a play has begun to hang
@@ -50,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._keep()
-        self._page()
+        (self.fault.gets or Handler._page)(self)
 
     def do_POST(self) -> None:
         self._keep()

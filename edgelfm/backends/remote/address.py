@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -65,12 +66,17 @@ def read_address(text: object, *, port: int | None = None) -> Address:
         raise RequestError(f"{given!r} is not the address of a server", hint=f"as in {_EXAMPLE}")
     if parts.username is not None or parts.password is not None:
         raise RequestError("the address holds a user or a password", hint='give the key apart: connect(url, key="…")')
+    if parts.query:
+        raise RequestError(
+            f"the address holds a query, ?{parts.query}, which would not be sent",
+            hint="leave it out; what a server wants besides may go into connect(url, headers={…})",
+        )
     if number is None and bare and port is not None:
         number = port
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     place = f"{parts.scheme}://{host}" + (f":{number}" if number is not None else "")
-    path = parts.path.rstrip("/")
+    path = re.sub("//+", "/", parts.path).rstrip("/")
     for ending in ("/chat/completions", "/completions", "/models", "/embeddings"):
         path = path.removesuffix(ending)
-    path = path.removesuffix("/v1")
+    path = path.removesuffix("/v1").rstrip("/")
     return Address(place + path, f"{place}{path}/v1")

@@ -6,17 +6,21 @@ nowhere else: no redirect is followed.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .address import Address
+from .proxies import proxy_for
 
 _MOST = 8 * 1024**2  # bytes of an answer; a list of models has some kilobytes
+_PARTS = 4  # times the time-out of a part, for a whole answer
 #: What a question may fail with when there is no server, or one that does not speak HTTP.
 UNANSWERED = (OSError, http.client.HTTPException)
 
@@ -46,7 +50,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks one server. `timeout` in seconds holds for connecting and for each part of an answer."""
+    """Asks one server. `timeout` in seconds holds for connecting and for each part of an answer, of which a whole one
+    may take four."""
 
     address: Address
     key: str | None = None
@@ -62,50 +67,60 @@ class Asker:
         return self._ask("POST", path, json.dumps(data).encode())
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
-        if not self.address.loopback and (proxied := self._through_proxy(method, path, body)) is not None:
-            return proxied
-        place = self.address
+        place, headers = self.address, dict(self._headers())
+        proxy = proxy_for(place)
+        host, port = (proxy.host, proxy.port) if proxy is not None else (place.host, place.port)
+        told = {"Proxy-Authorization": proxy.authorization} if proxy is not None and proxy.authorization else {}
         inside = place.root.partition("://")[2].partition("/")[2]
         target = f"/{inside}{path}" if inside else path
         connection: http.client.HTTPConnection
         if place.secure:
             context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(place.host, place.port, timeout=self.timeout, context=context)
+            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context)
+            if proxy is not None:
+                connection.set_tunnel(place.host, place.port, told)
         else:
-            connection = http.client.HTTPConnection(place.host, place.port, timeout=self.timeout)
+            connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
+            if proxy is not None:
+                target, headers = place.root + path, headers | told
         try:
-            connection.request(method, target, body, self._headers())
-            response = connection.getresponse()
-            return Answer(response.status, _lowered(response.headers), response.read(_MOST))
+            connection.connect()
+            with _ended_after(self.timeout * _PARTS, connection.sock):
+                connection.request(method, target, body, headers)
+                response = connection.getresponse()
+                return Answer(response.status, _lowered(response.headers), response.read(_MOST))
+        except UnicodeError as error:  # a name that no host can have
+            raise socket.gaierror(f"no host can be called {place.host!r}") from error
         finally:
             connection.close()
-
-    def _through_proxy(self, method: str, path: str, body: bytes | None) -> Answer | None:
-        """The answer by way of the proxy that the environment names for this server; None if it names none."""
-        import urllib.error
-        import urllib.request
-
-        proxies = urllib.request.getproxies()
-        scheme = "https" if self.address.secure else "http"
-        if not (proxies.get(scheme) or proxies.get("all")) or urllib.request.proxy_bypass(self.address.host):
-            return None
-
-        class Stay(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *_: Any) -> None:
-                return None
-
-        request = urllib.request.Request(self.address.root + path, body, dict(self._headers()), method=method)
-        try:
-            with urllib.request.build_opener(Stay).open(request, timeout=self.timeout) as response:
-                return Answer(response.status, _lowered(response.headers), response.read(_MOST))
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, _lowered(error.headers), error.read(_MOST))
-        except urllib.error.URLError as error:
-            raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from error
 
     def _headers(self) -> Mapping[str, str]:
         headers = {"Accept": "application/json", "Content-Type": "application/json", **(self.headers or {})}
         return headers | {"Authorization": f"Bearer {self.key}"} if self.key else headers
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Raises `TimeoutError` where the block takes longer: a camera at a usual port never comes to its end."""
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        with contextlib.suppress(OSError):  # it was closed already
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except UNANSWERED:
+        if not ended.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if ended.is_set():
+        raise TimeoutError(f"the answer took longer than {seconds:g} s")
 
 
 def _lowered(headers: Any) -> dict[str, str]:

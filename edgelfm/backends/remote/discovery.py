@@ -66,7 +66,7 @@ def _look(place: Address, timeout: float) -> Server | None:
     try:
         listed = asker.get("/v1/models")
         server = read_server(asker, listed)
-    except UNANSWERED:
+    except (*UNANSWERED, RequestError):  # nobody there, or a proxy on the way to OLLAMA_HOST that is none
         return None
     # Many programs listen at 8080 and 8000. One that lists no models and is none we know is none of these.
     return server if server.lists_models or server.kind != "openai" else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin
 
 from ...errors import (
     ContextExceeded,
@@ -25,6 +26,7 @@ from ...errors import (
     UnknownModel,
 )
 from .address import Address
+from .proxies import proxy_for
 from .server import ServedModel, Server
 from .shapes import mapping
 
@@ -79,21 +81,29 @@ def _refusal(status: int, headers: Mapping[str, str], body: str, said: str, aske
         return ServerRefused(f"{who} at {place} {known} ({status}){quote}", hint=f'edgelfm.connect("{place}", key="…")')
     if status in (400, 413, 422, 500) and _TOO_LONG.search(body):
         return too_long(body, asked)
-    if status == 404 and (_NO_MODEL.search(body) or (asked.model and asked.model in body)):
+    named = bool(asked.model) and asked.model in body
+    if (status == 404 and (_NO_MODEL.search(body) or named)) or (status == 400 and named and _NO_MODEL.search(body)):
         return unknown_model(asked.server, asked.model, said)
     if status in (404, 405, 501):
         return RequestError(
             f"{who} at {place} does not give {asked.wanted} ({status}){quote}",
             hint=_how_to(asked, status) or "check the address",
         )
-    if status in (400, 422):
+    if status in (400, 422) or (status == 500 and "not supported" in body):  # llama-server's word for pictures
         return RequestError(
             f"{who} at {place} does not take this request ({status}){quote}",
             hint=_how_to(asked, status) or "change what it names, or leave that out",
         )
+    if status == 407:
+        return ServerUnreachable(
+            f"the proxy on the way to {place} wants a user and a password{quote}",
+            hint=f"HTTP_PROXY=http://USER:PASSWORD@…, or NO_PROXY={place.host} goes around it",
+        )
     if status in (301, 302, 303, 307, 308):
-        target = headers.get("location", "elsewhere")
-        return ServerError(f"{place} sends us to {target}", hint=f'edgelfm.connect("{target}")')
+        target = urljoin(f"{place.root}/", headers.get("location", ""))
+        here = target.startswith(f"{place.root}/")
+        hint = "check the address" if here else f'if you trust it: edgelfm.connect("{target}")'
+        return ServerError(f"{place} sends us to {target}", hint=hint)
     if status in PASSING and status != 500:
         what = "has too many requests" if status == 429 else "is not ready"
         wait = retry_after(headers)
@@ -168,17 +178,20 @@ def from_exception(failure: BaseException, asked: Asked, packages: Sequence[str]
     place = asked.address
     if not any(isinstance(one, OSError) or type(one).__module__.partition(".")[0] in packages for one in chain):
         return None
+    proxy = proxy_for(place)
+    around = f"the way goes through the proxy {proxy.url}; NO_PROXY={place.host} goes around it" if proxy else ""
     said = next((str(one) for one in chain if str(one) and str(one) != "Connection error."), type(failure).__name__)
     text = " ".join(str(one) for one in chain)
     if "certificate" in text.lower() or any(type(one).__name__.startswith("SSL") for one in chain):
         return Failure(
             ServerUnreachable(
                 f"no safe connection to {place}: {quoted(said)}",
-                hint=f"check the certificate and the clock; is it {'http' if place.secure else 'https'}:// instead?",
+                hint="trust a certificate of your own with SSL_CERT_FILE=cert.pem, or check the clock; "
+                f"is it {'http' if place.secure else 'https'}:// instead?",
             )
         )
     if any(type(one).__name__ in ("gaierror", "herror") for one in chain) or "Name or service" in text:
-        return Failure(ServerUnreachable(f"there is no host {place.host!r}", hint="check the address"))
+        return Failure(ServerUnreachable(f"there is no host {place.host!r}", hint=around or "check the address"))
     if any(type(one).__name__ == "ConnectTimeout" for one in chain) or (
         isinstance(chain[0], TimeoutError) and not isinstance(chain[0], ServerTimeout)
     ):
@@ -186,14 +199,19 @@ def from_exception(failure: BaseException, asked: Asked, packages: Sequence[str]
         return Failure(ServerTimeout(f"{place} does not answer", hint=f"check the address and the firewall{or_plain}"))
     if any(isinstance(one, ConnectionRefusedError) for one in chain) or "Connection refused" in text:
         return Failure(
-            ServerUnreachable(f"nobody answers at {place}: connection refused", hint=_start(asked, place)), passing=True
+            ServerUnreachable(f"nobody answers at {place}: connection refused", hint=around or _start(asked, place)),
+            passing=True,
         )
-    if any(type(one).__name__ in ("ConnectError", "ProxyError") for one in chain):
+    if any(type(one).__name__ in ("ConnectError", "ProxyError") for one in chain) or "Tunnel connection" in text:
         return Failure(
-            ServerUnreachable(f"cannot reach {place}: {quoted(said)}", hint="check the network"), passing=True
+            ServerUnreachable(f"cannot reach {place}: {quoted(said)}", hint=around or "check the network"), passing=True
         )
     return Failure(
-        ServerUnreachable(f"{place} closed the connection without an answer", hint=_start(asked, place)), passing=True
+        ServerUnreachable(
+            f"{place} closed the connection without an answer",
+            hint=around or _start(asked, place) + ("" if place.secure else "; is it https:// instead?"),
+        ),
+        passing=True,
     )
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from .address import Address
-from .library import library
+from .library import Library, library
+from .proxies import Proxy, proxy_for
 
 
 class Line:
@@ -40,7 +41,8 @@ class Line:
             limits=lib.http.Limits(max_connections=1, max_keepalive_connections=1),
             timeout=lib.http.Timeout(None, connect=connect_seconds),
             verify=_trust() if address.secure else False,
-            trust_env=not address.loopback,  # proxies are for other machines
+            trust_env=False,  # what of it holds for this server is given here
+            **_through(proxy_for(address), lib),
             follow_redirects=False,  # the key is for this server
             event_hooks={"request": [self._prepare]},
         )
@@ -53,7 +55,8 @@ class Line:
             default_headers=dict(headers),
         )
         self.client.organization = self.client.project = None  # these too it would take from the environment
-        self._unsent = ("x-stainless-",) if key else ("x-stainless-", "authorization")
+        own = key or any(name.lower() == "authorization" for name in headers)
+        self._unsent = ("x-stainless-",) if own else ("x-stainless-", "authorization")
 
     def _prepare(self, request: Any) -> None:
         """Learn the socket, and keep back what this server has not been promised: a key that is none, and the
@@ -107,6 +110,13 @@ class Line:
     def close(self) -> None:
         """Let go of the connection."""
         self._http.close()
+
+
+def _through(proxy: Proxy | None, lib: Library) -> dict[str, Any]:
+    if proxy is None:
+        return {}
+    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    return {"proxy": lib.http.Proxy(proxy.url, headers=headers)}
 
 
 def _trust() -> Any:

@@ -18,6 +18,8 @@ from edgelfm.errors import RequestError
         ("https://box.example", "https://box.example/v1"),
         ("[::1]:8080", "http://[::1]:8080/v1"),
         ("192.168.1.7", "http://192.168.1.7/v1"),
+        ("http://box:8000//v1//", "http://box:8000/v1"),
+        ("http://box/#/models", "http://box/v1"),
     ],
 )
 def test_however_it_is_written_it_is_the_same_server(given: str, api: str) -> None:
@@ -25,7 +27,10 @@ def test_however_it_is_written_it_is_the_same_server(given: str, api: str) -> No
     assert read_address(given).root == api.removesuffix("/v1")
 
 
-@pytest.mark.parametrize("given", ["", "ftp://box", "http://", "a b", "http://box:99999", None, "http://me:pw@box"])
+@pytest.mark.parametrize(
+    "given",
+    ["", "ftp://box", "http://", "a b", "http://box:99999", None, "http://me:pw@box", "http://box/v1?version=1"],
+)
 def test_what_is_no_address_is_refused_with_an_example(given: object) -> None:
     with pytest.raises(RequestError) as caught:
         read_address(given)

@@ -6,13 +6,15 @@ import time
 
 import pytest
 
+import edgelfm
 from edgelfm.backends.remote import discover
 from edgelfm.backends.remote.address import read_address
 from edgelfm.backends.remote.asking import Asker
 from edgelfm.backends.remote.discovery import ollama_address, places
 from edgelfm.backends.remote.probing import all_details
+from edgelfm.errors import ServerTimeout, ServerUnreachable
 from tests.backends.remote.ollama import ollama
-from tests.fault_server import fault_server
+from tests.fault_server import Handler, fault_server
 
 NOWHERE = read_address("127.0.0.1:9")
 
@@ -113,3 +115,24 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         started = time.monotonic()
         assert discover(0.1, at=[read_address(f"127.0.0.1:{silent.getsockname()[1]}")]) == ()
         assert time.monotonic() - started < 20
+
+
+def test_an_answer_without_end_is_given_up() -> None:
+    """A camera at a usual port, say: every part comes in time, and the whole never."""
+
+    def stream(handler: Handler) -> None:
+        handler.begin()
+        while not handler.fault.released.wait(0.01):
+            handler.raw(b"picture")
+
+    with fault_server() as server:
+        server.gets = stream
+        assert discover(0.1, at=[read_address(server.url)]) == ()
+        with pytest.raises(ServerTimeout, match="does not answer"):
+            edgelfm.connect(server.url, connect_seconds=0.1)
+
+
+def test_a_name_that_no_host_can_have_is_nobody() -> None:
+    assert discover(0.1, at=[read_address("http://a..b")]) == ()
+    with pytest.raises(ServerUnreachable, match=r"no host 'a\.\.b'"):
+        edgelfm.connect("http://a..b")
