@@ -40,7 +40,10 @@ class Message:
 
     def for_server(self) -> list[dict[str, Any]]:
         """What a server sees: the answer without its thinking, for its template knows what of that to keep."""
-        return [dict(one) for one in self.wire] if self.wire else [{"role": self.role, "content": self.content}]
+        if self.wire:
+            return [dict(one) for one in self.wire]
+        # Half a surrogate pair, as a file may hold, has no UTF-8 form.
+        return [{"role": self.role, "content": self.content.encode("utf-8", "replace").decode()}]
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from .html import message_bundle

@@ -7,6 +7,7 @@ on the OpenAI protocol, and Ollama's openai/openai.go, which reads temperature a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,16 @@ def request_body(kind: Kind, model: str, wish: Wish, *, chat: bool = True) -> di
         most = max(1, wish.logprobs)
         body |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
     return body | dict(wish.passed)
+
+
+def check_sendable(body: Mapping[str, Any]) -> None:
+    """Raises `RequestError` for what JSON cannot hold."""
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestError(
+            f"this cannot be sent to a server: {error}", hint="give texts, numbers, lists and dictionaries of them"
+        ) from error
 
 
 def _sampling(kind: Kind, wish: Wish) -> dict[str, Any]:

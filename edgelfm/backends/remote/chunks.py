@@ -35,7 +35,8 @@ class Reader:
         self._half = ""  # of a surrogate pair whose other half is still to come
         self._usage: Mapping[str, Any] = {}
         self._told: Mapping[str, Any] = {}  # llama-server's own timings
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: list[dict[str, str]] = []
+        self._places: dict[int, dict[str, str]] = {}  # the call that is being written at each index
 
     def read(self, chunk: Any) -> Token | None:
         """The event that `chunk` is, None if it holds nothing to show."""
@@ -43,8 +44,8 @@ class Reader:
             return None
         self._usage = mapping(chunk.get("usage")) or self._usage
         self._told = mapping(chunk.get("timings")) or self._told
-        choices = chunk.get("choices")
-        choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        # The first of several replies, if somebody asked for more.
+        choice = next((one for one in rows(chunk.get("choices")) if not one.get("index")), {})
         delta = mapping(choice.get("delta"))
         thought = text(delta.get("reasoning_content")) or text(delta.get("reasoning"))
         said = text(delta.get("content")) or text(choice.get("text"))
@@ -68,7 +69,7 @@ class Reader:
             "\ufffd" if self._half else "",
             finish_reason=finish,
             timings=self.timings(),
-            tool_calls=tuple(self._calls[place] for place in sorted(self._calls)),
+            tool_calls=tuple(self._calls),
         )
 
     def timings(self) -> Timings:
@@ -108,15 +109,31 @@ class Reader:
 
     def _take_calls(self, calls: list[Any]) -> None:
         for place, call in enumerate(calls):
-            given = mapping(call)
+            given, function = mapping(call), mapping(mapping(call).get("function"))
             index = given.get("index")
             number = index if isinstance(index, int) else place
-            known = self._calls.setdefault(number, {"id": "", "name": "", "arguments": ""})
-            function = mapping(given.get("function"))
-            known["id"] = text(given.get("id")) or known["id"]
-            known["name"] += text(function.get("name"))
-            arguments = function.get("arguments")
+            id, name, arguments = text(given.get("id")), text(function.get("name")), function.get("arguments")
+            known = self._places.get(number)
+            if known is None or _another(known, id, name):
+                known = self._places[number] = {"id": "", "name": "", "arguments": ""}
+                self._calls.append(known)
+            known["id"] = id or known["id"]
+            known["name"] += "" if name == known["name"] else name  # some servers repeat it with every piece
             known["arguments"] += json.dumps(arguments) if isinstance(arguments, dict) else text(arguments)
+
+
+def _another(known: Mapping[str, str], id: str, name: str) -> bool:
+    """Whether a piece begins another call than `known`: servers that send calls whole give all the same index."""
+    if id and known["id"]:
+        return bool(name) and id != known["id"]
+    return bool(name) and _whole(known["arguments"])
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _logprobs(given: Any, likeliest: int) -> Iterator[TokenLogprob]:

@@ -19,7 +19,7 @@ from ...monitor.events import Events
 from ..base import Token
 from ..cancel import Cancel
 from .address import Address
-from .body import Wish, request_body
+from .body import Wish, check_sendable, request_body
 from .chunks import Reader
 from .failures import Asked, Failure, from_exception, from_status, quoted
 from .library import library
@@ -29,6 +29,7 @@ from .shapes import mapping, rows
 
 _MOST_IDLE = 4  # lines kept open for the next reply
 _FIRST_PAUSE = 0.5  # seconds before the second attempt, doubled for each after it
+_FAREWELL = 5.0  # seconds for what comes after the end of a reply: its figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,13 @@ class Patience:
     between_tokens: float = 60.0
     retries: int = 4  # after a refused connection or a busy server, before the first token only
     longest_pause: float = 30.0  # what a server may ask us to wait; more is an error at once
+
+    def pause(self, failure: Failure, attempt: int) -> float | None:
+        """Seconds to wait after the attempt of this number, counted from 1, ended so. None if it was the last."""
+        seconds = failure.wait if failure.wait is not None else _FIRST_PAUSE * 2 ** (attempt - 1)
+        if not failure.passing or attempt > self.retries or seconds > self.longest_pause:
+            return None
+        return seconds * random.uniform(1, 1.25)  # many who wait for the same server should not come back at once
 
 
 class RemoteSession:
@@ -99,8 +107,10 @@ class RemoteSession:
             with line.watched(_precision(self.patience)):
                 return line.client.post("/embeddings", cast_to=object, body=body)
 
-        data = mapping(self._patiently(ask, asked, Cancel())[1]).get("data")
-        found: list[list[float]] = [one.get("embedding") or [] for one in rows(data)]
+        data = rows(mapping(self._patiently(ask, asked, Cancel())[1]).get("data"))
+        if all(isinstance(one.get("index"), int) for one in data):  # the protocol promises no order
+            data.sort(key=lambda one: int(one["index"]))
+        found: list[list[float]] = [one["embedding"] for one in data if isinstance(one.get("embedding"), list)]
         if len(found) != len(texts) or not all(found):
             raise BackendError(
                 f"{self.server.name} at {self.address} sent {len(found)} embeddings for {len(texts)} texts",
@@ -121,6 +131,7 @@ class RemoteSession:
 
     def _stream(self, path: str, body: dict[str, Any], wanted: str, cancel: Cancel, likeliest: int) -> Iterator[Token]:
         asked = self._asked(wanted)
+        check_sendable(body)
         reader = Reader(time.perf_counter(), likeliest=likeliest)
         if cancel.is_set():
             yield reader.end("cancelled")
@@ -128,11 +139,10 @@ class RemoteSession:
         self.events.emit("prefill")
 
         def ask(line: Line) -> Any:
-            more: dict[str, Any] = {"stream": True}
-            if not self._no_usage:
-                more["stream_options"] = {"include_usage": True}
+            more = {} if self._no_usage else {"stream_options": {"include_usage": True}}
+            sent = {**more, **body, "stream": True}
             return line.client.post(
-                path, cast_to=object, body={**more, **body}, stream=True, stream_cls=library().openai.Stream[object]
+                path, cast_to=object, body=sent, stream=True, stream_cls=library().openai.Stream[object]
             )
 
         line, stream = self._patiently(ask, asked, cancel)
@@ -149,13 +159,14 @@ class RemoteSession:
                 except (EdgelfmError, GeneratorExit):
                     raise
                 except Exception as error:  # whatever a broken stream makes of a parser
-                    if line.cut != "cancelled":
+                    # After the end of the reply only its figures are missing.
+                    if line.cut != "cancelled" and reader.finish is None:
                         raise self._broken(error, line, reader, asked) from error
             if line.cut == "cancelled":
                 if self._closed:
                     raise _closed()
                 yield self._ended(reader, "cancelled")
-            elif line.cut == "silent":
+            elif reader.finish is None and line.cut == "silent":
                 raise self._broken(None, line, reader, asked)
             elif reader.finish is None:
                 raise StreamBroken(
@@ -170,19 +181,23 @@ class RemoteSession:
             self._give_back(line, sound)
 
     def _read(self, stream: Any, line: Line, reader: Reader) -> Iterator[Token]:
-        """Events as they come. The deadline counts only while we wait, not while our reader does."""
+        """Events as they come. The deadline counts only while we wait, not while our reader does; chunks that hold
+        nothing do not move it, or a server could keep us with them for ever."""
         patience, listener = self.patience.first_token, self.events
         chunks = iter(stream)
+        deadline = time.monotonic() + patience
         while True:
-            line.deadline = time.monotonic() + patience
+            line.deadline = deadline
             chunk = next(chunks, None)
             line.deadline = None
             if chunk is None:
                 return
-            token = reader.read(chunk)
+            first, token = not reader.chunks, reader.read(chunk)
+            if reader.finish is not None:
+                deadline = min(deadline, time.monotonic() + _FAREWELL)
             if token is None:
                 continue
-            if reader.chunks == 1 and token.text:
+            if first and reader.chunks:
                 patience = self.patience.between_tokens
                 listener.emit("first_token", seconds=time.perf_counter() - reader.started)
             if listener.token is not None and token.text:
@@ -190,6 +205,7 @@ class RemoteSession:
             yield token
             if line.cut:
                 return
+            deadline = time.monotonic() + (patience if reader.finish is None else _FAREWELL)
 
     def _patiently(self, ask: Any, asked: Asked, cancel: Cancel) -> tuple[Any, Any]:
         """A line and the answer on it, after as many attempts as patience allows. No line if it was cancelled."""
@@ -214,13 +230,11 @@ class RemoteSession:
                     failure = self._meaning(error, cut, asked)
                     if failure is None:
                         raise
-                    pause = failure.wait if failure.wait is not None else _FIRST_PAUSE * 2**attempt
                     attempt += 1
-                    given_up = not failure.passing or attempt > self.patience.retries
-                    if given_up or pause > self.patience.longest_pause:
+                    pause = self.patience.pause(failure, attempt)
+                    if pause is None:
                         raise failure.error from error
-                    # Many who wait for the same server should not come back at once.
-                    if woken.wait(pause * random.uniform(1, 1.25)):
+                    if woken.wait(pause):
                         return None, None
                 except BaseException:  # Ctrl-C
                     self._give_back(line, sound=False)

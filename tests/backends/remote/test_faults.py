@@ -79,12 +79,17 @@ CASES: dict[str, tuple[Play, type[EdgelfmError], str]] = {
     "forbidden": (says(403, {"error": "not for you"}), ServerRefused, r"refuses this key.*not for you"),
     "unknown model": (says(404, {"error": {"message": "model 'tiny' not found"}}), UnknownModel, r"it has tiny"),
     "no such place": (says(404, "<html><h1>Not Found</h1></html>"), RequestError, r"does not give a reply.*Not Found"),
+    "unknown model, as llama-server says it": (
+        says(400, {"error": {"message": "model 'tiny' not found"}}), UnknownModel, r"it has tiny",
+    ),
     "too long": (says(400, TOO_LONG), ContextExceeded, r"3001 tokens.*holds 2048"),
     "counted no further": (says(400, COUNTED), ContextExceeded, r"has at least 2049 tokens.*holds 2048"),
     "not taken": (says(400, {"error": {"message": "stop is too long"}}), RequestError, r"stop is too long"),
     "out of order": (says(500, "<b>Internal</b> trouble"), ServerError, r"failed \(500\): Internal trouble"),
     "not JSON": (says(418, "I am a teapot"), ServerError, r"418.*teapot"),
+    "no eyes": (says(500, {"error": "image input is not supported"}), RequestError, r"does not take.*image input"),
     "moved": (says(307, "", Location="https://elsewhere"), ServerError, r"sends us to https://elsewhere"),
+    "moved a little": (says(307, "", Location="/v1/chat/"), ServerError, r"sends us to http://[\d.:]+/v1/chat/"),
     "a page": (says(200, "<html>Please log in to this hotel</html>"), StreamBroken, r"text/html.*log in to this hotel"),
     "JSON instead": (says(200, {"choices": []}), StreamBroken, r"application/json, not with a stream"),
     "garbage": (garbage, StreamBroken, r"what is no reply after 1 pieces"),
@@ -124,6 +129,12 @@ def test_what_came_before_the_fault_is_kept_in_the_stream(served: Served) -> Non
     with pytest.raises(StreamBroken):
         list(stream)
     assert stream.reply == "Once upon"
+
+
+@pytest.mark.parametrize("then", [Handler.die, Handler.hang])
+def test_a_reply_that_has_ended_is_whole_whatever_comes_after(then: Play, served: Served) -> None:
+    lfm, _ = served(streams(chunk("Hello"), chunk(finish="stop"), then=then), between_tokens_seconds=0.2)
+    assert lfm.chat("Hi") == "Hello"
 
 
 class TestPatience:
@@ -193,6 +204,22 @@ class TestSilence:
         assert "between_tokens_seconds" in caught.value.hint
         assert server.gone.wait(20)
         assert talk.regenerate() == "Here"
+
+    def test_a_call_of_a_tool_is_a_beginning(self, served: Served) -> None:
+        piece = chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}])
+        lfm, _ = served(streams(piece, then=Handler.hang), between_tokens_seconds=0.2)
+        with pytest.raises(ServerTimeout, match=r"nothing for 0\.2 s after 1 pieces"):
+            lfm.chat("Hello")
+
+    def test_empty_pieces_are_silence(self, served: Served) -> None:
+        def prattle(handler: Handler) -> None:
+            handler.begin()
+            while not handler.fault.released.wait(0.01):
+                handler.event(chunk(""))
+
+        lfm, _ = served(prattle, first_token_seconds=0.2)
+        with pytest.raises(ServerTimeout, match=r"nothing for 0\.2 s"):
+            lfm.chat("Hello")
 
     def test_a_slow_reader_is_no_silent_server(self, served: Served) -> None:
         """The time between tokens counts while we wait for the server, not while somebody reads what came."""

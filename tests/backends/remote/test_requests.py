@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from pydantic import BaseModel
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 import edgelfm
 from edgelfm.backends.remote.body import Wish, request_body
 from edgelfm.chat.tool_calls import ToolCall
-from edgelfm.errors import RequestError
+from edgelfm.errors import BackendError, RequestError
 from edgelfm.models.entry import Sampling
 from tests.backends.remote.conftest import Connected
 from tests.fault_server import chunk, fault_server, replies, streams, usage
@@ -83,6 +83,16 @@ class TestSampling:
             "logprobs": True, "top_logprobs": 2, "user": "me",
         }  # fmt: skip
 
+    def test_what_json_cannot_hold_is_refused_and_half_a_character_is_replaced(self, served: Served) -> None:
+        lfm, server = served()
+        for extra in ({"a": {1}}, {"a": float("nan")}, {"a": "half \ud83d"}):
+            with pytest.raises(RequestError, match="cannot be sent"):
+                lfm.chat("Hello", extra=extra)
+        assert server.asked == []
+        lfm.chat("half \ud83d", extra={"stream": False})
+        assert server.asked[0]["messages"][0]["content"] == "half ?"
+        assert server.asked[0]["stream"] is True
+
     def test_a_word_that_is_no_option_is_told_with_the_way_around(self, served: Served) -> None:
         lfm, _ = served()
         with pytest.raises(RequestError, match="frequency_penalty") as caught:
@@ -110,6 +120,16 @@ class TestKeys:
         lfm.chat("Hello")
         assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-mine"}
         assert {request.headers["x-team"] for request in server.requests} == {"lab"}
+
+    def test_the_line_break_of_a_file_is_not_part_of_a_key(self, served: Served) -> None:
+        lfm, server = served(key=" sk-mine\n")
+        lfm.chat("Hello")
+        assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-mine"}
+
+    def test_another_kind_of_authorization_is_sent_with_every_request(self, served: Served) -> None:
+        lfm, server = served(headers={"Authorization": "Basic bWU6cHc="})
+        lfm.chat("Hello")
+        assert {request.headers["authorization"] for request in server.requests} == {"Basic bWU6cHc="}
 
 
 class TestReplies:
@@ -184,6 +204,13 @@ class TestReplies:
         assert (first.piece, first.logprob, first.top) == (b"a", -0.1, ((-1, b"a", -0.1),))
         assert (second.piece, second.top) == (b"b", ())
 
+    def test_of_several_replies_the_first_is_read(self, served: Served) -> None:
+        def one(index: int, text: str) -> dict[str, object]:
+            return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": "stop"}]}
+
+        lfm, _ = served(streams(one(1, "Bye"), one(0, "Hello")))
+        assert lfm.chat("Hi", extra={"n": 2}) == "Hello"
+
     def test_length_is_told_from_stop(self, served: Served) -> None:
         lfm, _ = served(replies("a", finish="length"))
         assert lfm.chat("Hello").finish_reason == "length"
@@ -223,6 +250,23 @@ class TestPassedOn:
         assert sent[1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Bonn"}'}
         assert [one["tool_call_id"] for one in sent[2:]] == ["c1", "c2"]
 
+    @pytest.mark.parametrize(
+        "places", [({"index": 0, "id": "a"}, {"index": 0, "id": "b"}), ({"id": "a"}, {}), ({}, {})]
+    )
+    def test_calls_that_come_whole_are_told_apart(self, places: Sequence[dict[str, object]], served: Served) -> None:
+        """Some servers give every call the same index, or none, or no id; some say the name with every piece."""
+        first, second = places
+        lfm, _ = served(
+            streams(
+                chunk(tool_calls=[{**first, "function": {"name": "weather", "arguments": '{"city": '}}]),
+                chunk(tool_calls=[{**first, "function": {"name": "weather", "arguments": '"Bonn"}'}}]),
+                chunk(tool_calls=[{**second, "function": {"name": "clock", "arguments": "{}"}}]),
+                chunk(finish="tool_calls"),
+            )
+        )
+        calls = lfm.chat("Hi", tools=[WEATHER]).tool_calls
+        assert [(call.name, call.arguments) for call in calls] == [("weather", {"city": "Bonn"}), ("clock", {})]
+
     def test_arguments_that_are_no_json_are_shown_as_they_are(self, served: Served) -> None:
         broken = chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{oops"}}])
         lfm, _ = served(streams(broken, chunk(finish="tool_calls")))
@@ -256,6 +300,15 @@ class TestPassedOn:
         lfm, server = served(play)
         assert lfm.embed(["a", "b"]) == [[0, 0.5], [1, 0.5]]
         assert server.asked[0]["input"] == ["a", "b"]
+
+    def test_embeddings_are_in_the_order_of_their_texts(self, served: Served) -> None:
+        from tests.fault_server import says
+
+        data = [{"index": 1, "embedding": [0.2]}, {"index": 0, "embedding": [0.1]}]
+        lfm, _ = served(says(200, {"data": data}), says(200, {"data": [{"embedding": "AACAPw=="}]}))
+        assert lfm.embed(["a", "b"]) == [[0.1], [0.2]]
+        with pytest.raises(BackendError, match="sent 0 embeddings"):
+            lfm.embed("a")
 
     @pytest.mark.parametrize("status", [404, 501])
     def test_what_a_server_cannot_do_is_said(self, status: int, served: Served) -> None:
