@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -50,7 +52,8 @@ def connect(
     there is. `key` is sent to this server and to no other; none is ever taken from the environment. `context` says how
     many tokens fit where the server does not. Nothing may take longer than the `seconds` say: to connect, to the first
     token, which may have to wait for the model to be loaded there, and from one token to the next. A server that is
-    busy or refuses the connection is asked again `retries` times, before the first token and never after it.
+    busy, or was found and refuses the connection later, is asked again `retries` times, before the first token and
+    never after it. A proxy that the environment names is used, for other machines only.
 
     Raises `ServerUnreachable`, `ServerRefused`, `ServerBusy`, `ServerTimeout`, `ServerError`, `UnknownModel`,
     `RequestError`, `BackendMissing`.
@@ -64,8 +67,10 @@ def connect(
     from .remote_model import RemoteModel
 
     patience = _patience(connect_seconds, first_token_seconds, between_tokens_seconds, retries)
-    if key is not None and (not isinstance(key, str) or not key.strip() or not key.isascii() or not key.isprintable()):
+    key = key.strip() if isinstance(key, str) else key  # files end with a line break
+    if key is not None and (not isinstance(key, str) or not key or not _sendable(key)):
         raise RequestError("the key is no text that can be sent", hint='as in connect(url, key="sk-…")')
+    headers = _headers(headers)
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
         raise RequestError(f"context is {context!r}", hint="give a whole number of at least 1, or leave it out")
     if url is None and key is not None:
@@ -84,6 +89,23 @@ def connect(
     entry, known = entry_for(served)
     session = RemoteSession(server, address, served, key=key, patience=patience, headers=headers)
     return RemoteModel(session, entry, preset_known=known)
+
+
+def _sendable(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()
+
+
+def _headers(given: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Those that can be sent. Raises `RequestError` naming one that cannot."""
+    example = 'as in headers={"X-Team": "lab"}'
+    if given is not None and not isinstance(given, Mapping):
+        raise RequestError(f"headers is a {type(given).__name__}", hint=f"map names to texts, {example}")
+    for name, value in (given or {}).items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise RequestError(f"no header can be called {name!r}", hint=example)
+        if not _sendable(value) or value != value.strip():
+            raise RequestError(f"the value of the header {name} cannot be sent", hint=f"give it in ASCII, {example}")
+    return dict(given or {})
 
 
 def _patience(connect: float, first: float, between: float, retries: int) -> Patience:
@@ -107,23 +129,28 @@ def _asked(asker: Asker, patience: Patience) -> Server:
 
     unknown = Server(asker.address.root, "openai")
     asked = Asked(unknown, asker.address, "", wanted="a list of models")
+    attempt = 0
     try:
-        listed = asker.get("/v1/models")
+        while (listed := asker.get("/v1/models")).status not in (200, 404, 405, 501):
+            failure = from_status(listed.status, listed.headers, listed.body.decode("utf-8", "replace"), asked)
+            attempt += 1
+            pause = patience.pause(failure, attempt)
+            if pause is None:
+                raise failure.error
+            time.sleep(pause)
         if listed.status == 200 and listed.found is None:
             said = quoted(listed.body.decode("utf-8", "replace"))
             raise ServerError(
                 f"{asker.address} answers, but not as a server with the OpenAI protocol{f': {said}' if said else ''}",
                 hint="check the address and the port",
             )
-        if listed.status not in (200, 404, 405, 501):
-            raise from_status(listed.status, listed.headers, listed.body.decode("utf-8", "replace"), asked).error
         return read_server(asker, listed)
     except UNANSWERED as error:
         if isinstance(error, ServerError):
             raise
-        failure = from_exception(error, asked, ("http",))
-        assert failure is not None
-        raise failure.error from error
+        meaning = from_exception(error, asked, ("http",))
+        assert meaning is not None
+        raise meaning.error from error
 
 
 def _found(model: str | None) -> Server:

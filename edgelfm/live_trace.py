@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .backends.base import Memory
 from .errors import TraceFileError
 from .monitor.events import Event
 from .monitor.reading import HERTZ, Sample
@@ -118,7 +119,8 @@ def about_machine(host: Host | None) -> About:
 
 def about_model(lfm: Model, about: About) -> About:
     """`about` with what is known of the model: what it is, what was predicted, what it holds."""
-    held, candidate = lfm.memory(), lfm.candidate
+    candidate = lfm.candidate
+    held = lfm.memory() if candidate.memory.parts else Memory(0, 0, 0, 0, 0)  # what a server holds is not told
     return replace(
         about,
         model=lfm.entry.name,

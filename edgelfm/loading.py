@@ -80,7 +80,7 @@ def plan(
         records=measured.records,
         remarks=measured.remarks,
     )
-    return made if host is not None or offline else with_servers(made)
+    return with_servers(made, ask=host is None and not offline)
 
 
 def load(
@@ -125,7 +125,7 @@ def load(
     )  # fmt: skip
     candidate = require(made)
     if candidate.backend == REMOTE:
-        return connect(candidate.artifact.repo, candidate.artifact.files[0].name)
+        return connect(candidate.artifact.repo, candidate.artifact.files[0].name, context=context)
     files = store.fetch(candidate.artifact, license=candidate.model.license, offline=offline, progress=progress)
     if made.request.adapter is not None:
         from .conversion.lora_file import as_read_by

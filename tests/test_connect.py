@@ -14,6 +14,7 @@ from edgelfm.errors import (
     BackendMissing,
     ChatFileError,
     RequestError,
+    ServerBusy,
     ServerError,
     ServerRefused,
     ServerTimeout,
@@ -21,7 +22,7 @@ from edgelfm.errors import (
     UnknownModel,
 )
 from tests.backends.remote.ollama import TAGS, ollama
-from tests.fault_server import FaultServer, fault_server, replies, says
+from tests.fault_server import FaultServer, Handler, fault_server, replies, says
 
 pytest.importorskip("openai", reason="to run: pip install 'edgelfm[remote]'")
 
@@ -126,6 +127,19 @@ class TestAddress:
             with pytest.raises(error, match=said):
                 edgelfm.connect(server.url)
 
+    def test_a_server_that_is_loading_its_model_is_waited_for(self) -> None:
+        def loading(handler: Handler) -> None:
+            handler.fault.gets = None
+            handler.say(503, {"error": {"message": "Loading model"}}, {"Retry-After": "0.01"})
+
+        with fault_server() as server:
+            server.gets = loading
+            with edgelfm.connect(server.url) as lfm:
+                assert lfm.chat("Hello") == "Hello"
+            server.gets = loading
+            with pytest.raises(ServerBusy, match="Loading model"):
+                edgelfm.connect(server.url, retries=0)
+
     def test_nobody_there(self) -> None:
         with pytest.raises(ServerUnreachable, match="refused"):
             edgelfm.connect("127.0.0.1:9")
@@ -152,7 +166,8 @@ class TestAddress:
         "given",
         [
             {"key": "a\nb"}, {"key": ""}, {"context": 0}, {"retries": -1}, {"connect_seconds": 0},
-            {"first_token_seconds": "long"}, {"model": " "},
+            {"first_token_seconds": "long"}, {"model": " "}, {"headers": ["X"]}, {"headers": {"X Y": "a"}},
+            {"headers": {"X": "grün"}}, {"headers": {"X": 3}},
         ],
     )  # fmt: skip
     def test_what_makes_no_sense_is_refused(self, given: dict[str, object]) -> None:
@@ -253,6 +268,12 @@ class TestSameModel:
             with pytest.raises(RequestError, match="message is text"):
                 here.conversation().send([{"type": "text", "text": "Hi"}])
 
+    def test_its_replies_can_be_recorded(self, tmp_path: Path, lfm: edgelfm.Model) -> None:
+        with edgelfm.record(lfm, tmp_path / "trace.jsonl") as trace:
+            lfm.chat("Hi")
+        assert (trace.about.backend, trace.about.held) == ("remote", ())
+        assert trace.summary().tokens == 2
+
     def test_the_playground_talks_to_it(self, lfm: edgelfm.Model) -> None:
         pytest.importorskip("anywidget", reason="to run: pip install 'edgelfm[notebook]'")
         playground = edgelfm.playground(lfm)
@@ -275,6 +296,19 @@ class TestCommandLine:
             assert capsys.readouterr().out == "Hello\n"
             assert server.asked[0]["temperature"] == 0
             assert server.requests[0].headers["authorization"] == "Bearer sk-mine"
+
+    def test_a_context_is_taken_and_what_only_a_runtime_here_can_do_is_refused(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from edgelfm.cli import main
+
+        with fault_server() as server:
+            once = ["chat", "--url", server.url, "--once", "Hi"]
+            assert main([*once, "--context", "2048", "--json"]) == 0
+            assert '"context": 2048' in capsys.readouterr().out
+            for wish in (["--quantization", "Q8_0"], ["--memory", "1 GiB"], ["--offline"], ["--adapter", "x"]):
+                assert main([*once, *wish]) == 1
+                assert f"{wish[0]} is for a model that runs here" in capsys.readouterr().err
 
     def test_an_error_is_two_lines(self, capsys: pytest.CaptureFixture[str]) -> None:
         from edgelfm.cli import main

@@ -52,6 +52,21 @@ def test_asked_for_it_is_what_load_gives(served: FaultServer) -> None:
     assert {one.backend for one in edgelfm.plan(backend="remote").candidates} == {"remote"}
 
 
+def test_what_is_asked_for_is_kept_or_refused(served: FaultServer) -> None:
+    with edgelfm.load(LFM, backend="remote", context=2048, quantization="q4_k_m") as lfm:
+        assert lfm.context == 2048
+    served.pages["/api/ps"] = (200, {"models": [{"name": TAG["name"], "context_length": 1024}]})
+    for wish, fix in (
+        ({"context": 2048}, "use context 1024"),
+        ({"quantization": "Q8_0"}, "choose quantization Q4_K_M"),
+    ):
+        with pytest.raises(PlanningError, match="Ollama") as caught:
+            edgelfm.load(LFM, backend="remote", **wish)  # type: ignore[arg-type]
+        assert caught.value.hint == fix
+    with pytest.raises(PlanningError, match="not offline"):
+        edgelfm.load(LFM, backend="remote", offline=True)
+
+
 def test_a_plan_with_it_can_be_shown(served: FaultServer) -> None:
     shown = StringIO()
     made = edgelfm.plan(LFM, backend="remote")

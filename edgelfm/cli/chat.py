@@ -108,14 +108,15 @@ def chat(
     }  # fmt: skip
     if key is not None and url is None:
         raise RequestError("--key is for a server", hint="edgelfm chat --url URL --key KEY")
-    if adapter is not None and url is not None:
-        raise RequestError("--adapter is for a model that runs here", hint="start the server with the adapter")
+    here = [name for name in ("quantization", "backend", "memory", "adapter", "profile", "offline") if wishes[name]]
+    if url is not None and here:
+        raise RequestError(f"--{here[0]} is for a model that runs here", hint="leave it out; a server has its own")
     if resume is not None:
         from .resuming import as_recorded
 
         resume = resume.expanduser()
         model, wishes = as_recorded(resume, model, system, wishes, remote=url is not None)
-    with open_model(model, **wishes) if url is None else open_remote(url, model, key) as lfm:
+    with open_model(model, **wishes) if url is None else open_remote(url, model, key, context) as lfm:
         if once is None:
             from .talk import Talk
 

@@ -33,12 +33,12 @@ def open_model(name: str | None, **wishes: Any) -> Model:
         return edgelfm.load(name, progress=False, tune=told, **wishes)
 
 
-def open_remote(url: str, name: str | None, key: str | None) -> Model:
+def open_remote(url: str, name: str | None, key: str | None, context: int | None) -> Model:
     """Connect to a server; "find" is whichever is on this machine."""
     import edgelfm
 
     with working("Connecting"):
-        return edgelfm.connect(None if url == "find" else url, name, key)
+        return edgelfm.connect(None if url == "find" else url, name, key, context=context)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def candidate(server: Server, model: ServedModel, entry: ModelEntry) -> Candidat
     others: dict[str, Any] = {
         one.name: None for one in fields(Settings) if one.name != "context"
     }  # the server's affair
+    asked = f", context={model.context}" if model.context_from == "asked for" else ""
     unknown = SpeedEstimate(None, None, "unknown", "the server's machine is not known")
     return Candidate(
         entry,
@@ -65,5 +66,5 @@ def candidate(server: Server, model: ServedModel, entry: ModelEntry) -> Candidat
         unknown,
         unknown,
         f"served by {server.name} at {server.url}",
-        load_command=f'edgelfm.connect("{server.url}", model="{model.id}")',
+        load_command=f'edgelfm.connect("{server.url}", model="{model.id}"{asked})',
     )
