@@ -109,7 +109,9 @@ class Conversation:
         if self._asked is not None:  # stopped or failed before its first word
             parent, question = self._asked
             return self._answer(parent, question, options)
-        return self._answer(self._turn(-1).id, None, options)
+        results = [node for node in self._tree.path() if node.message.role in ("user", "tool")]
+        asked = results[-1] if results else self._turn(-1)  # what tools gave is answered again, not asked for again
+        return self._answer(asked.id, None, options)
 
     def edit(self, turn: int, text: Question, **options: Unpack[ReplyOptions]) -> Reply:
         """Say `text` in place of what was said in `turn`, and keep the old way beside the new one.

@@ -124,7 +124,10 @@ def _wire(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is passed on, in the protocol's form. Raises `RequestError` for what could not be written down."""
-    passed = dict(given.get("extra") or {})
+    extra = given.get("extra") or {}
+    if not isinstance(extra, Mapping):
+        raise RequestError(f"extra is a {type(extra).__name__}", hint='map names to values: extra={"user": "me"}')
+    passed = dict(extra)
     if tools := given.get("tools"):
         passed["tools"] = [_tool(one) for one in tools]
     if choice := given.get("tool_choice"):

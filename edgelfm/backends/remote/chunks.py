@@ -45,7 +45,7 @@ class Reader:
         self._usage = mapping(chunk.get("usage")) or self._usage
         self._told = mapping(chunk.get("timings")) or self._told
         # The first of several replies, if somebody asked for more.
-        choice = next((one for one in rows(chunk.get("choices")) if not one.get("index")), {})
+        choice = next((one for one in rows(chunk.get("choices")) if not count(one.get("index"))), {})
         delta = mapping(choice.get("delta"))
         thought = text(delta.get("reasoning_content")) or text(delta.get("reasoning"))
         said = text(delta.get("content")) or text(choice.get("text"))
@@ -69,7 +69,7 @@ class Reader:
             "\ufffd" if self._half else "",
             finish_reason=finish,
             timings=self.timings(),
-            tool_calls=tuple(self._calls),
+            tool_calls=tuple(call for call in self._calls if call["name"]),
         )
 
     def timings(self) -> Timings:

@@ -85,8 +85,8 @@ class TestSampling:
 
     def test_what_json_cannot_hold_is_refused_and_half_a_character_is_replaced(self, served: Served) -> None:
         lfm, server = served()
-        for extra in ({"a": {1}}, {"a": float("nan")}, {"a": "half \ud83d"}):
-            with pytest.raises(RequestError, match="cannot be sent"):
+        for extra in ({"a": {1}}, {"a": float("nan")}, {"a": "half \ud83d"}, ["a"]):
+            with pytest.raises(RequestError, match=r"cannot be sent|extra is a list"):
                 lfm.chat("Hello", extra=extra)
         assert server.asked == []
         lfm.chat("half \ud83d", extra={"stream": False})
@@ -249,6 +249,9 @@ class TestPassedOn:
         assert [one["role"] for one in sent] == ["user", "assistant", "tool", "tool"]
         assert sent[1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Bonn"}'}
         assert [one["tool_call_id"] for one in sent[2:]] == ["c1", "c2"]
+        assert talk.regenerate() == "It rains in Bonn."
+        assert server.asked[2]["messages"] == sent
+        assert [one.role for one in talk.messages] == ["user", "assistant", "tool", "assistant"]
 
     @pytest.mark.parametrize(
         "places", [({"index": 0, "id": "a"}, {"index": 0, "id": "b"}), ({"id": "a"}, {}), ({}, {})]
@@ -261,6 +264,7 @@ class TestPassedOn:
                 chunk(tool_calls=[{**first, "function": {"name": "weather", "arguments": '{"city": '}}]),
                 chunk(tool_calls=[{**first, "function": {"name": "weather", "arguments": '"Bonn"}'}}]),
                 chunk(tool_calls=[{**second, "function": {"name": "clock", "arguments": "{}"}}]),
+                chunk(tool_calls=[{"index": 7, "id": None, "function": None}]),
                 chunk(finish="tool_calls"),
             )
         )
