@@ -19,7 +19,7 @@ from .upstairs import widget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from .aio import AsyncModel
     from .backends.base import Memory, Session
@@ -271,7 +271,7 @@ class Model:
         """Stop what runs and free everything. Calling it twice is fine."""
         self._session.close()
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,11 +4,11 @@ says so."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .aio import AsyncRemoteModel
 from .backends.base import Memory, Session
+from .backends.remote.candidate import candidate
 from .backends.remote.server import ServedModel, Server
 from .backends.remote.session import RemoteSession
 from .chat.remote_engine import RemoteEngine
@@ -27,23 +27,24 @@ if TYPE_CHECKING:
     from .chat.stream import Stream
     from .hardware.host import Host
     from .models.entry import ModelEntry
-    from .planning.plan import Candidate, Plan
-
-_HERE = 'load one that runs here: edgelfm.load("{name}")'
+    from .planning.plan import Plan
 
 
 class RemoteModel(Model):
     """One model of a server. `server` says what was found there, `served` what it tells of this model.
 
     `chat`, `stream` and the turns of a conversation also take `tools`, `tool_choice`, `response_format` and `extra`,
-    and pass them on. Replies may be made side by side. `plan`, `tune`, `bench`, `prime`, `memory` and `count_tokens`
-    are for models that run here; they raise `RequestError`.
+    and pass them on. Replies may be made side by side. `context` is 0 if the server does not say it;
+    `served.context_from` tells where it is from. `close` ends every reply and every connection, and the server goes on.
+    `plan`, `tune`, `bench`, `prime`, `memory` and `count_tokens` are for models that run here; they raise
+    `RequestError`.
     """
 
     def __init__(self, session: RemoteSession, entry: ModelEntry, *, preset_known: bool) -> None:
         self._remote = session
         self._session = cast(Session, session)  # of which only what is also there is used: context, events, close
         self._engine = RemoteEngine(session, entry, preset_known=preset_known)
+        self.candidate = candidate(session.server, session.model, entry)
         self.load_seconds = 0.0
 
     @property
@@ -57,16 +58,6 @@ class RemoteModel(Model):
         return self._remote.model
 
     @property
-    def entry(self) -> ModelEntry:
-        """What the catalogue knows about this model, else what the server tells."""
-        return self._engine.model
-
-    @property
-    def context(self) -> int:
-        """Tokens of prompt and reply together, 0 if the server does not say. `served.context_from` tells its source."""
-        return self._remote.context
-
-    @property
     def adapter(self) -> None:
         """Only for models that run here."""
         return
@@ -74,13 +65,6 @@ class RemoteModel(Model):
     def use_adapter(self, adapter: str | Path | None) -> NoReturn:
         """Only for models that run here."""
         self._refuse("has the adapters that it was started with; some list them as models of their own")
-
-    @cached_property
-    def candidate(self) -> Candidate:  # type: ignore[override]
-        """This way to run the model, as plans list it: nothing of it is on this machine."""
-        from .backends.remote.candidate import candidate
-
-        return candidate(self.server, self.served, self.entry)
 
     @property
     def aio(self) -> AsyncRemoteModel:
@@ -153,12 +137,11 @@ class RemoteModel(Model):
         """Only for models that run here."""
         self._refuse("is the machine, and does not describe itself")
 
-    def close(self) -> None:
-        """End every reply and every connection. The server goes on. Calling it twice is fine."""
-        self._remote.close()
-
     def _refuse(self, why: str) -> NoReturn:
-        raise RequestError(f"{self.server.name} at {self.server.url} {why}", hint=_HERE.format(name=self.entry.id))
+        name = f'"{self.entry.id}"' if self.entry.artifacts else ""  # the catalogue's, or one that only the server has
+        raise RequestError(
+            f"{self.server.name} at {self.server.url} {why}", hint=f"load one that runs here: edgelfm.load({name})"
+        )
 
     def __repr__(self) -> str:
         context = f", context {self.context} tokens" if self.context else ""

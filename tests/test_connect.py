@@ -310,6 +310,17 @@ class TestCommandLine:
                 assert main([*once, *wish]) == 1
                 assert f"{wish[0]} is for a model that runs here" in capsys.readouterr().err
 
+    def test_what_the_server_decides_is_not_shown_as_set(
+        self, lfm: edgelfm.Model, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from edgelfm.cli import commands
+        from edgelfm.cli.talk import Talk
+
+        talk = Talk(lfm, None, {})
+        commands.run(talk, "/set top_p 0.5")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "temperature not set top_k not set top_p 0.5" in shown
+
     def test_an_error_is_two_lines(self, capsys: pytest.CaptureFixture[str]) -> None:
         from edgelfm.cli import main
 

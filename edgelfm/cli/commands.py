@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..atomic import write_atomically
 from ..backends.base import Memory
+from ..backends.remote.candidate import SERVERS_OWN
 from ..chat.options import read_options
 from ..chat.outline import branch_lines, outline
 from ..errors import NoDiskSpace, RequestError
@@ -127,8 +128,11 @@ def _set(talk: Talk, argument: str) -> None:
         changed = {**talk.options, name: number}
         read_options(talk.model.entry.sampling, changed)  # type: ignore[arg-type]
         talk.options = changed  # type: ignore[assignment]
-    read = read_options(talk.model.entry.sampling, talk.options)
-    shown = {field: getattr(read.sampling, field) for field in list(_SETTABLE)[:5]}
+    preset = talk.model.entry.sampling
+    read = read_options(preset, talk.options)
+    names = list(_SETTABLE)[:5]
+    sent = names if preset.source != SERVERS_OWN else read.asked
+    shown = {field: getattr(read.sampling, field) if field in sent else None for field in names}
     shown |= {"max_tokens": read.max_tokens, "seed": read.seed}
     write_facts([(field, "not set" if value is None else f"{value:g}") for field, value in shown.items()])
     write_line(f"from {read.sampling.source}" if read.sampling.source else "", style="dim")

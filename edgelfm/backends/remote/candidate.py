@@ -13,6 +13,8 @@ from .server import ServedModel, Server
 
 #: The name of the backend in artifacts and candidates.
 REMOTE = "remote"
+#: The source of the sampling of a model that only its server knows; its values are nobody's and are not sent.
+SERVERS_OWN = "the server's own preset"
 _UNKNOWN = License(
     "unknown", "as its publisher says", "", "The licence of the weights is not told by the server.", False
 )
@@ -31,7 +33,8 @@ def entry_for(model: ServedModel) -> tuple[ModelEntry, bool]:
             return entry, True
     return ModelEntry(
         id=model.id, name=next(iter(names_of(model.id))), repo="", architecture=None, parameters=None,
-        active_parameters=None, prompt_format="own", license=_UNKNOWN, sampling=Sampling(), artifacts=(),
+        active_parameters=None, prompt_format="own", license=_UNKNOWN, sampling=Sampling(source=SERVERS_OWN),
+        artifacts=(),
     ), False  # fmt: skip
 
 
