@@ -94,6 +94,10 @@ class TestAddress:
         with fault_server() as server, edgelfm.connect(server.url.removeprefix("http://") + "/v1/") as lfm:
             assert lfm.served.id == "tiny"
 
+    def test_a_model_that_is_listed_twice_is_one(self) -> None:
+        with fault_server(models=[{"id": "a"}, {"id": "a"}]) as server, edgelfm.connect(server.url) as lfm:
+            assert lfm.served.id == "a"
+
     def test_of_several_one_has_to_be_named(self) -> None:
         with fault_server(models=[{"id": "a"}, {"id": "b"}]) as server:
             with pytest.raises(RequestError, match="several models") as caught:

@@ -26,7 +26,7 @@ def read_server(asker: Asker, listed: Answer) -> Server:
 
     What is not answered stays unknown. Raises nothing but what the first question raised.
     """
-    models = tuple(_listed(listed))
+    models = tuple({one.id: one for one in _listed(listed)}.values())  # gateways list one for each machine behind
     owners = {str(one.get("owned_by", "")).lower() for one in _rows(listed, "data")}
     kind: Kind = next((_OWNERS[owner] for owner in sorted(owners) if owner in _OWNERS), "openai")
     if listed.headers.get("server", "").lower() == "llama.cpp":

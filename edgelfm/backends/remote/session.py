@@ -227,10 +227,11 @@ class RemoteSession:
                         if self._closed:
                             raise _closed() from None
                         return None, None
+                    knew = self._no_usage
                     failure = self._meaning(error, cut, asked)
                     if failure is None:
                         raise
-                    attempt += 1
+                    attempt += self._no_usage == knew  # to ask otherwise is not to ask again
                     pause = self.patience.pause(failure, attempt)
                     if pause is None:
                         raise failure.error from error

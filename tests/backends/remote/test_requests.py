@@ -155,7 +155,7 @@ class TestReplies:
         from tests.fault_server import says
 
         unknown = says(400, {"error": {"message": "extra fields not permitted: stream_options"}})
-        lfm, server = served(unknown, replies("Here"))
+        lfm, server = served(unknown, replies("Here"), retries=0)
         assert lfm.chat("Hello") == "Here"
         assert lfm.chat("Hello") == "Here"
         assert ["stream_options" in body for body in server.asked] == [True, False, False]
