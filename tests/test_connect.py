@@ -287,6 +287,17 @@ class TestSameModel:
         assert "served by" in playground.why.value
         playground.close()
 
+    def test_it_can_be_compared_with_another(self, lfm: edgelfm.Model) -> None:
+        pytest.importorskip("anywidget", reason="to run: pip install 'edgelfm[notebook]'")
+        with fault_server(says(401, {"error": "no"})) as server, edgelfm.connect(server.url) as refused:
+            both = edgelfm.compare([lfm, refused])
+            both.ask("Hi")
+            assert both.wait(60)
+            assert both.replies == ("Hello", None)
+            assert "<b>tiny as served, remote</b>" in both._repr_mimebundle_()["text/html"]
+            both.close()
+            both._worker.join(30)
+
 
 class TestCommandLine:
     def test_one_answer(self, capsys: pytest.CaptureFixture[str]) -> None:

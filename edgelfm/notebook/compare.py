@@ -55,7 +55,10 @@ class Column:
 
     @property
     def title(self) -> str:
-        """What it is called before it is loaded."""
+        """What it is called, and before it is loaded how it was asked for."""
+        if self.model is not None:
+            one = self.model.candidate
+            return f"{one.model.name} {one.quantization}, {one.backend}"
         parts = [str(self.how.get("name", "the model for this machine"))]
         return " ".join(parts + [str(self.how[key]) for key in ("quantization", "backend") if key in self.how])
 
@@ -206,7 +209,7 @@ class Comparison(ipywidgets.VBox):
                 continue
             decode = reply.timings.decode_tokens_per_second
             cells = (
-                f"{model.entry.name} {model.candidate.quantization}, {model.candidate.backend}",
+                column.title,
                 f"{decode:.1f} tokens/s" if decode else "–",
                 format_seconds(reply.timings.first_token_seconds),
                 f"{reply.usage.prompt_tokens} tokens",
