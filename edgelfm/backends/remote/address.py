@@ -57,6 +57,10 @@ def read_address(text: object, *, port: int | None = None) -> Address:
         raise RequestError(f"{text!r} is not the address of a server", hint=f"as in {_EXAMPLE}")
     given = text.strip()
     bare = "://" not in given
+    if bare and re.fullmatch(r"[0-9a-fA-F]*(:[0-9a-fA-F]*){2,}", given):
+        raise RequestError(
+            f"{given!r} could be a number with a port or without", hint='edgelfm.connect("http://[::1]:8080")'
+        )
     try:
         parts = urlsplit(f"http://{given}" if bare else given)
         number = parts.port

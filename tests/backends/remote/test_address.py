@@ -29,7 +29,17 @@ def test_however_it_is_written_it_is_the_same_server(given: str, api: str) -> No
 
 @pytest.mark.parametrize(
     "given",
-    ["", "ftp://box", "http://", "a b", "http://box:99999", None, "http://me:pw@box", "http://box/v1?version=1"],
+    [
+        "",
+        "ftp://box",
+        "http://",
+        "a b",
+        "http://box:99999",
+        None,
+        "http://me:pw@box",
+        "::1:8080",
+        "http://box/v1?version=1",
+    ],
 )
 def test_what_is_no_address_is_refused_with_an_example(given: object) -> None:
     with pytest.raises(RequestError) as caught:
