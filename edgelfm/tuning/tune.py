@@ -73,7 +73,8 @@ def tune(
 
     The session answers nobody meanwhile and goes on as it was. The record is kept for the plans to come unless `keep`
     says otherwise. Where the runtime leaves nothing to choose, only the speed is measured; flash attention stays as it
-    is where `attention` has what was found out about it before. Raises `DoesNotFit` if there is no memory to measure in, `BackendError`, `SessionClosed`.
+    is where `attention` has what was found out about it before. Raises `DoesNotFit` if there is no memory to measure
+    in, `BackendError`, `SessionClosed`.
     """
     from ..backends.llama_cpp.session import LlamaSession
 
