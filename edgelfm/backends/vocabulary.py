@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, RequestError
 from .safetensors import read_json
 
 #: Every family that has these tokens means the end of a turn or of a text by them, whether or not its files say so.
@@ -26,6 +26,19 @@ def chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
         named = [one for one in source if isinstance(one, dict)]
         source = next((one.get("template") for one in named if one.get("name") == "default"), None)
     return source if isinstance(source, str) else None
+
+
+def require_known(tokens: Sequence[int], words: int) -> None:
+    """Raises `RequestError` for a token that a network of so many words has no place for.
+
+    A tokenizer may know more than its network: runtimes then fail somewhere inside, or read what lies behind.
+    """
+    if min(tokens) < 0 or max(tokens) >= words:
+        strange = next(token for token in tokens if not 0 <= token < words)
+        raise RequestError(
+            f"the prompt has the token {strange}, and the network knows {words:,}, counted from 0",
+            hint="its tokenizer is of another model, or the token ids are: download the model again",
+        )
 
 
 class Vocabulary:

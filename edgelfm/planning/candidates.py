@@ -31,6 +31,7 @@ from .settings import (
     CONTEXTS,
     KV_AS_COMPUTED,
     MICRO_BATCHES,
+    SMALL_KV_SAVES,
     Rung,
     context_decision,
     default_micro_batch,
@@ -176,7 +177,7 @@ def appraise(situation: Situation, entry: ModelEntry, artifact: Artifact) -> Can
                 asked = request.context
                 return rejections.unsupported_context(entry, artifact, asked, supported, advertised, step)
         return replace(result, reason=f"{result.reason}, even with context {step}")
-    rungs = ladder(request, situation.budget, supported)
+    rungs = ladder(request, situation.budget, supported, small_kv=artifact.backend in SMALL_KV_SAVES)
     on_gpu = artifact.backend in OFFLOADING and situation.accelerator.gpu is not None
     way = Way.of(situation, entry, artifact, weighed, offloaded=on_gpu)
     found = way.descend(rungs)
@@ -326,7 +327,9 @@ def _kv_type(way: Way, rung: Rung) -> Decision[KvType]:
     if way.artifact.backend in KV_AS_COMPUTED:
         return Decision(rung.kv_type, f"no choice here: keys and values take {way.numbers.bytes} bytes each")
     if way.situation.request.kv_type is not None:
-        return Decision(rung.kv_type, "asked for", "measured")
+        more = way.memory(rung).total - way.memory(replace(rung, kv_type="f16")).total
+        costs = f", though it takes {format_bytes(more)} more than f16 here" if more > 0 else ""
+        return Decision(rung.kv_type, f"asked for{costs}", "measured")
     if rung.kv_type == "f16":
         network = way.sizes.architecture
         few = f": only {len(network.attention_layers)} of {network.layers} layers keep keys and values"
@@ -372,6 +375,8 @@ def _memory_fix(way: Way, last: Rung, needed: int) -> str:
                 return f"use micro_batch {step}"
     if request.kv_type == "f16" and way.fits(way.memory(replace(last, kv_type="q8_0"))):
         return "use kv_type q8_0"
+    if request.kv_type not in (None, "f16") and way.fits(way.memory(replace(last, kv_type="f16"))):
+        return "leave kv_type out"
     if request.quantization is not None:
         free = replace(request, quantization=None)
         names = way.situation.match.profile.quantizations

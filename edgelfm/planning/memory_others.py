@@ -14,7 +14,7 @@ from ..models.architecture import Architecture
 from ..units import MIB, round_up
 from .loading import Loading
 from .memory_llama_cpp import GPU_CONTEXT, STAND_IN, conv_bytes
-from .plan import MemoryPart
+from .plan import KvType, MemoryPart
 
 #: Python with each runtime, edgelfm and a tokenizer, before any weights.
 MLX_RUNTIME = 125 * MIB
@@ -27,18 +27,32 @@ PACKED = 0.46
 #: The same of weights in 16 bits, which it widens to 32 as x86-64 does not multiply them: 0.985 in the 350M shape.
 WIDENED = 1.0
 _STEP = 256  # tokens by which caches grow
+#: Bytes of one key or value that MLX quantizes, and how many share a scale and a bias in the numbers it computes in.
+_QUANTIZED_BYTES: dict[KvType, float] = {"q8_0": 1, "q4_0": 0.5}
+_GROUP = 32
 
 
 def mlx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
-    """MLX: each weight once, keys and values in the weights' own numbers. On CPUs it holds all scores of attention."""
+    """MLX: each weight once, keys and values in the weights' own numbers or, where it is asked for, in 8 or 4 bits.
+
+    On CPUs it holds all scores of attention. With quantized keys it does so everywhere, as its fast kernel reads no
+    others, and on CPUs it then copies those of a layer once for each head that shares them.
+    """
     shape = architecture or STAND_IN
-    tokens = _tokens(loading)
+    tokens, kept = _tokens(loading), _room(loading.context)
     compute = tokens * 4 * (4 * shape.feed_forward + 6 * shape.hidden)
-    if not loading.flash_attention:
-        compute += tokens * shape.heads * loading.context * 2
+    small = _QUANTIZED_BYTES.get(loading.kv_type)
+    if small is not None or not loading.flash_attention:
+        compute += tokens * shape.heads * loading.context * loading.number_bytes
+    value_bytes: float = loading.number_bytes
+    if small is not None:
+        value_bytes = small + 2 * loading.number_bytes / _GROUP
+        if not loading.flash_attention:
+            compute += int(2 * kept * shape.heads * shape.head_dim * value_bytes)
     runtime = MLX_RUNTIME + TORCH_BESIDE_MLX[loading.torch]
     beside = " and torch, which mlx-lm brings in where it is installed" if loading.torch else ""
-    return _bill(architecture, loading, _room(loading.context), compute, runtime, note=f"Python and libraries{beside}")
+    note = f"Python and libraries{beside}"
+    return _bill(architecture, loading, kept, compute, runtime, note=note, value_bytes=value_bytes)
 
 
 def onnx(architecture: Architecture | None, loading: Loading) -> tuple[MemoryPart, ...]:
@@ -85,10 +99,11 @@ def _bill(
     why_copies: str = "",
     *,
     note: str = "Python and libraries",
+    value_bytes: float | None = None,
 ) -> tuple[MemoryPart, ...]:
     shape = architecture or STAND_IN
     grade: Grade = "estimated" if architecture else "unknown"
-    kv = 2 * shape.keys(kept) * shape.head_dim * loading.number_bytes
+    kv = int(2 * shape.keys(kept) * shape.head_dim * (value_bytes or loading.number_bytes))
     tokens = _tokens(loading)
     bill = (
         MemoryPart("weights", loading.weight_bytes, "estimated", "every tensor as it is held, once"),

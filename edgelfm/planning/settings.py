@@ -22,6 +22,9 @@ CONTEXTS = (16384, 8192, 4096, 2048, 1024)
 MICRO_BATCHES = (512, 256, 128, 64)
 #: Runtimes that keep keys and values in the numbers they compute with, and cannot be told otherwise.
 KV_AS_COMPUTED = frozenset({"transformers", "onnx"})
+#: Runtimes that save memory with keys and values in 8 bits. MLX has them for the asking, and then holds the scores of
+#: attention, which take about as much as is saved in the shapes of LFM2.
+SMALL_KV_SAVES = frozenset({"llama.cpp"})
 #: Context by memory to spend, at least that many bytes. Conversations rarely outgrow 8,192 tokens, and prompts beyond
 #: that take minutes to read on a small CPU; a longer one is had for the asking.
 CONTEXT_FOR = ((16 * GIB, 16384), (4 * GIB, 8192), (int(1.5 * GIB), 4096), (0, 2048))
@@ -44,15 +47,16 @@ class Rung:
     kv_type: KvType
 
 
-def ladder(request: Request, budget: Budget, supported: int) -> tuple[Rung, ...]:
+def ladder(request: Request, budget: Budget, supported: int, *, small_kv: bool = True) -> tuple[Rung, ...]:
     """From what suits the machine down to the least that is useful; fixed values stay as they are.
 
-    `supported` is the context the model card stands behind, 0 where it is not known.
+    `supported` is the context the model card stands behind, 0 where it is not known. `small_kv` says whether keys and
+    values in 8 bits are a step down.
     """
-    return tuple(_rungs(request, budget, supported))
+    return tuple(_rungs(request, budget, supported, small_kv))
 
 
-def _rungs(request: Request, budget: Budget, supported: int) -> Iterator[Rung]:
+def _rungs(request: Request, budget: Budget, supported: int, small_kv: bool) -> Iterator[Rung]:
     context = request.context or default_context(budget, supported)
     micro_batch = request.micro_batch or min(default_micro_batch(budget), context)
     kv_type: KvType = request.kv_type or "f16"
@@ -67,7 +71,7 @@ def _rungs(request: Request, budget: Budget, supported: int) -> Iterator[Rung]:
             if step < micro_batch:
                 micro_batch = step
                 yield Rung(context, min(micro_batch, context), kv_type)
-    if request.kv_type is None:
+    if request.kv_type is None and small_kv:
         yield Rung(context, min(micro_batch, context), "q8_0")
 
 

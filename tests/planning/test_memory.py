@@ -67,12 +67,25 @@ def test_a_backend_nobody_measured_is_the_hungriest_and_says_so() -> None:
 
 
 def test_keys_and_values_of_other_backends_are_not_quantized() -> None:
-    for backend in ("onnx", "transformers", "mlx"):
+    for backend in ("onnx", "transformers"):
         plain, asked = (
             estimate(backend, LFM2_1_2B, weight_bytes=GIB, context=4096, kv_type=kind).part("KV cache")
             for kind in ("f16", "q8_0")
         )
         assert plain == asked >= 48 * MIB
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["GPU", "CPU"])
+def test_mlx_pays_for_small_keys_and_values_with_scores(fast: bool) -> None:
+    """As quantized_scaled_dot_product_attention of mlx-lm 0.32 was seen to: scores in 16 bits; on a CPU keys and values
+    of a layer besides, once for each of the four heads that share them."""
+    exact, small = (
+        estimate("mlx", LFM2_1_2B, weight_bytes=GIB, context=4096, micro_batch=64, kv_type=kind, flash_attention=fast)
+        for kind in ("f16", "q8_0")
+    )
+    assert (exact.part("KV cache"), small.part("KV cache")) == (48 * MIB, 27 * MIB)
+    more = small.part("compute buffers") - exact.part("compute buffers")
+    assert more == (64 * 32 * 4096 * 2 if fast else 4 * 27 * MIB // 6)
 
 
 def test_a_sliding_window_keeps_no_more_keys_than_it_sees() -> None:

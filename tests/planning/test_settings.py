@@ -28,6 +28,11 @@ def test_context_gives_way_first_then_the_micro_batch_then_the_kv_type() -> None
     )
 
 
+def test_small_keys_are_no_step_where_they_save_nothing() -> None:
+    with_, without = (ladder(Request(), budget(5 * GIB), 32768, small_kv=small) for small in (True, False))
+    assert without == with_[:-1]
+
+
 @pytest.mark.parametrize(
     ("request_", "kept"),
     [

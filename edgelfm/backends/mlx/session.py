@@ -6,7 +6,8 @@ a computation, so a request to stop is heeded between tokens and between the ste
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..identity import fingerprint
 from ..room import room_for
 from ..states import Copied, States
 from ..tokenwise import Job
+from ..vocabulary import require_known
 from .beside import attach
 from .loading import Loaded
 from .sampler import Sampler
@@ -48,12 +50,14 @@ class MlxSession(FolderSession):
         self._kv_type: str = settings.kv_type.value
         self._weight_bytes = loaded.weight_bytes
         self._compute_bytes = 0
+        self._words: int | None = getattr(getattr(loaded.model, "args", None), "vocab_size", None)
+        self._process = os.getpid()
 
     def memory(self) -> Memory:
         """Bytes held now: the caches grow with the conversation.
 
-        `compute` is the most that a generation needed beyond what was held at its end, so 0 before the first. MLX
-        counts for the whole process; a second model at work at the same time is in it.
+        `compute` is the most that reading a prompt or writing a reply needed beyond what was held at its end, so 0
+        before the first. MLX counts for the whole process; a second model at work at the same time is in it.
         """
         self._require_open()
         kv, conv = self._state.bytes()
@@ -87,6 +91,17 @@ class MlxSession(FolderSession):
                 raise
             self._states.forget()
 
+    def _checked(self, prompt: Sequence[int]) -> list[int]:
+        tokens = super()._checked(prompt)
+        if os.getpid() != self._process:  # its threads stayed behind, and it would wait for them for ever
+            raise BackendError(
+                "MLX computes nothing in a process that was forked after a model was loaded",
+                hint="load the model in the new process, or start that with multiprocessing's 'spawn'",
+            )
+        if self._words is not None:
+            require_known(tokens, self._words)
+        return tokens
+
     def _pack(self, copied: Copied) -> bytes:
         return self._state.pack(copied)
 
@@ -117,7 +132,6 @@ class MlxSession(FolderSession):
 
     def _samples(self, job: Job) -> Generator[int]:
         sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt, job.logit_bias)
-        self._mx.reset_peak_memory()
         try:
             with self._computing():
                 token = sampler.pick(self._logits)
@@ -140,7 +154,6 @@ class MlxSession(FolderSession):
                 token, self._logits = following, logits
         finally:
             self._logits = None
-            self._compute_bytes = max(self._compute_bytes, self._mx.get_peak_memory() - self._mx.get_active_memory())
 
     def _logits_row(self) -> Any:
         import numpy
@@ -178,6 +191,10 @@ class MlxSession(FolderSession):
 
     def _begin(self) -> None:
         self._interrupted = False
+        self._mx.reset_peak_memory()
+
+    def _rest(self) -> None:
+        self._compute_bytes = max(self._compute_bytes, self._mx.get_peak_memory() - self._mx.get_active_memory())
 
     def _interrupt(self) -> None:
         self._interrupted = True

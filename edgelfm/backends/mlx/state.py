@@ -93,7 +93,8 @@ class State:
     def bytes(self) -> tuple[int, int]:
         """Bytes of attention layers and of convolution layers."""
         conv = sum(cache.nbytes for cache in self._convolutions())
-        return sum(cache.nbytes for cache in self.caches) - conv, conv
+        # One for quantized keys cannot be asked while it is empty.
+        return sum(cache.nbytes for cache in self.caches if not cache.empty()) - conv, conv
 
     def _own(self, kept: Any) -> Any:
         """The same, in lists and arrays that nobody else writes to."""

@@ -3,21 +3,25 @@
 A prompt of 512 tokens and 65,536 words would be 134 MB of logits that nobody reads, and a fifth of the work at 350M. In
 front of the multiplication that makes logits, one operator is put in that lets the last row through. Where what is
 multiplied is rounded to 8 bits first, it is put in front of that. The graph is changed as it is handed to ONNX Runtime;
-its file stays what it is.
+its file stays what it is. As ONNX Runtime then does not see that file, and reads weights from one folder only, those
+that are links, as in the Hub's cache, are named where they really lie.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .protobuf import encode, fields, texts
 
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER = 7, 1, 5
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OPERATOR = 1, 2, 3, 4
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL = 1, 2, 8, 9, 13
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _INT64 = 7
 _MULTIPLICATIONS = ("MatMul", "MatMulNBits")
 _PASSING = ("Cast", "Identity")
@@ -28,7 +32,15 @@ _NAME = "edgelfm/last_row"
 Node = tuple[int, memoryview]  # its place among the fields of the graph, and what it says
 
 
-def last_row_only(path: Path, logits: str, other_ways: set[str]) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A graph in memory."""
+
+    graph: bytes
+    folder: Path  # that the places of its weights are told from
+
+
+def last_row_only(path: Path, logits: str, other_ways: set[str]) -> Changed | None:
     """The changed graph. None if logits are not made by a single multiplication, or an input of `other_ways` says
     already which of them are wanted.
     """
@@ -55,11 +67,52 @@ def last_row_only(path: Path, logits: str, other_ways: set[str]) -> bytes | None
     place, node = found
     wide = texts(node, _NODE_INPUT)[0]
     graph[place] = _GRAPH_NODE, memoryview(_reading(node, f"{_NAME}/row"))
+    try:
+        folder, places = _really(path, graph)
+    except ValueError:  # several disks of Windows have nothing in common
+        return None
+    for number, (kind, value) in enumerate(graph):
+        if places and kind == _GRAPH_INITIALIZER and isinstance(value, memoryview) and _location(value):
+            graph[number] = kind, memoryview(_moved(value, places))
     graph.insert(place, (_GRAPH_NODE, memoryview(_slice(wide))))
     bounds = {"begin": -1, "end": 2**63 - 1, "axis": 1}
     graph += [(_GRAPH_INITIALIZER, memoryview(_number(f"{_NAME}/{name}", value))) for name, value in bounds.items()]
     changed = memoryview(b"".join(encode(number, value) for number, value in graph))
-    return b"".join(encode(number, changed if number == _MODEL_GRAPH else value) for number, value in model)
+    whole = b"".join(encode(number, changed if number == _MODEL_GRAPH else value) for number, value in model)
+    return Changed(whole, folder)
+
+
+def _really(path: Path, graph: list[tuple[int, int | memoryview]]) -> tuple[Path, dict[str, str]]:
+    """Where the weights of the graph at `path` lie: a folder, and by their places those from that folder.
+
+    There are none of these where it is the folder of the graph.
+    """
+    tensors = (value for kind, value in graph if kind == _GRAPH_INITIALIZER and isinstance(value, memoryview))
+    files = {place: (path.parent / place).resolve() for tensor in tensors if (place := _location(tensor))}
+    here = path.parent.resolve()
+    if all(file.is_relative_to(here) for file in files.values()):
+        return path.parent, {}
+    folder = Path(os.path.commonpath([file.parent for file in files.values()]))
+    return folder, {place: file.relative_to(folder).as_posix() for place, file in files.items()}
+
+
+def _location(tensor: memoryview) -> str:
+    """The file that a tensor lies in, empty if it is in the graph."""
+    for number, entry in fields(tensor):
+        if number == _TENSOR_EXTERNAL and isinstance(entry, memoryview) and texts(entry, _ENTRY_KEY) == ["location"]:
+            return next(iter(texts(entry, _ENTRY_VALUE)), "")
+    return ""
+
+
+def _moved(tensor: memoryview, places: Mapping[str, str]) -> bytes:
+    """A tensor that lies in another file."""
+    parts = list(fields(tensor))
+    for number, (kind, entry) in enumerate(parts):
+        if kind == _TENSOR_EXTERNAL and isinstance(entry, memoryview) and texts(entry, _ENTRY_KEY) == ["location"]:
+            words = ((_ENTRY_KEY, "location"), (_ENTRY_VALUE, places[_location(tensor)]))
+            moved = b"".join(encode(field, memoryview(text.encode())) for field, text in words)
+            parts[number] = kind, memoryview(moved)
+    return b"".join(encode(number, value) for number, value in parts)
 
 
 def _first_for_logits(nodes: Mapping[str, Node], readers: Mapping[str, int], logits: str) -> Node | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import ModelFileError
 from ..safetensors import read_json
 
 _GENAI = "genai_config.json"
+_AGAIN = "build the folder again, or download it again"
 #: Parts of a genai folder that only its own pipelines can put together.
 _PARTS = ("encoder", "vision", "speech", "embedding", "encoder_decoder_init")
 #: Ends of file names in the published layout by the catalogue's word for the quantization, the likeliest first. 8 bits
@@ -102,18 +103,36 @@ def _genai(folder: Path, graph: Path | None) -> Layout:
             hint="build it again without a sliding window, or run it with onnxruntime-genai",
         )
     if graph is None:
-        graph = folder / str(decoder.get("filename", "model.onnx"))
+        graph = _inside(folder, str(decoder.get("filename") or "model.onnx"))
     search = whole.get("search")
     share = search.get("past_present_share_buffer", True) if isinstance(search, dict) else True
     config = {**model, "head_dim": decoder.get("head_size"), "hidden_size": decoder.get("hidden_size"),
               "conv_L_cache": decoder.get("conv_cache_size")}  # fmt: skip
-    return Layout(graph, folder, config, _genai_names(decoder), bool(share), _genai_providers(decoder))
+    try:
+        names, providers = _genai_names(decoder), _genai_providers(decoder)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be understood: {error}", hint=_AGAIN) from error
+    return Layout(graph, folder, config, names, bool(share), providers)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The graph that a configuration names, which lies in its folder or in one inside it."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or ":" in name:
+        raise ModelFileError(
+            f"{folder / _GENAI} wants the graph {name!r}, which is outside its folder", hint="do not trust this folder"
+        )
+    return folder / pure
 
 
 def _genai_names(decoder: Mapping[str, Any]) -> Names:
+    """What the graph calls things. Raises what a wrong type or a pattern without one `%d` does."""
     names = Names(past_conv="past.%d.conv", present_conv="present.%d.conv")
-    inputs, outputs = decoder.get("inputs") or {}, decoder.get("outputs") or {}
-    return replace(
+    inputs, outputs = (
+        {key: name for key, name in (decoder.get(side) or {}).items() if name is not None}
+        for side in ("inputs", "outputs")
+    )
+    found = replace(
         names,
         input_ids=inputs.get("input_ids", names.input_ids),
         attention_mask=inputs.get("attention_mask", names.attention_mask),
@@ -129,19 +148,32 @@ def _genai_names(decoder: Mapping[str, Any]) -> Names:
         past_conv=inputs.get("past_conv_names", names.past_conv),
         present_conv=outputs.get("present_conv_names", names.present_conv),
     )
+    for name in (found.input_ids, found.attention_mask, found.position_ids, found.logits):
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r} is no name")
+    for pattern in (*found.past, *found.present, found.past_conv, found.present_conv):
+        if not isinstance(pattern, str) or pattern.count("%") != 1 or "%d" not in pattern:
+            raise TypeError(f"{pattern!r} is no name with the number of a layer in it")
+    return found
 
 
 def _genai_providers(decoder: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Options by provider. Those that lead to a place are refused: some of them name a library, which would be run."""
     listed = (decoder.get("session_options") or {}).get("provider_options") or []
-    return {
+    found = {
         str(name): {key: str(value) for key, value in (options or {}).items()}
         for entry in listed
         for name, options in entry.items()
     }
+    for provider, options in found.items():
+        for key, value in options.items():
+            if "/" in value or "\\" in value:
+                raise ValueError(f"{key} of {provider} leads to {value!r}, and edgelfm follows no path of a model's")
+    return found
 
 
 def _object(path: Path, values: Mapping[str, Any], key: str) -> dict[str, Any]:
     found = values.get(key)
     if not isinstance(found, dict):
-        raise ModelFileError(f"{path} has no {key!r}", hint="build the folder again, or download it again")
+        raise ModelFileError(f"{path} has no {key!r}", hint=_AGAIN)
     return found

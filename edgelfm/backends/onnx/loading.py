@@ -60,7 +60,13 @@ def load(weights: Path, settings: Settings, quantization: str = "", progress: Pr
         changed = last_row_only(layout.graph, layout.names.logits, {layout.names.logits_to_keep})
         started = start(lib, layout.graph, offer, functools.partial(trial, changed is not None), changed)
     except (BackendError, ModelFileError):  # of the graph as it is, the reason is known better
-        started = start(lib, layout.graph, offer, functools.partial(trial, False))
+        try:
+            started = start(lib, layout.graph, offer, functools.partial(trial, False))
+        except BackendError as error:
+            raise BackendError(
+                f"{layout.graph} loads, but not a single token can be evaluated: {error.message}",
+                hint="free some memory; if that does not help, its config.json is not that of this graph",
+            ) from error
     _tell(progress, 1.0)
     return Loaded(lib, started.trial, vocabulary, graph, started.report, settings)
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from ...errors import BackendError, ModelFileError
 from .known_providers import CPU, OPENVINO, PROVIDERS, full_name, short_name
+from .last_row import Changed
 from .library import SILENT, Library
 from .placement import Memories, ProvidersReport, in_place, memories, placement
 
@@ -48,7 +49,7 @@ def start(
     graph: Path,
     offer: Offer,
     trial: Callable[[Any, Memories, bool], Trial],
-    changed: bytes | None = None,
+    changed: Changed | None = None,
 ) -> Started[Trial]:
     """Load `graph` with the best providers that start and pass `trial`.
 
@@ -99,7 +100,7 @@ def _why_not(library: Library, name: str) -> str:
     return f"this onnxruntime does not have it ({install})"
 
 
-def _load(library: Library, graph: Path, names: Sequence[str], offer: Offer, changed: bytes | None) -> Any:
+def _load(library: Library, graph: Path, names: Sequence[str], offer: Offer, changed: Changed | None) -> Any:
     ort = library.ort
     settings = ort.SessionOptions()
     settings.log_severity_level = SILENT
@@ -112,8 +113,8 @@ def _load(library: Library, graph: Path, names: Sequence[str], offer: Offer, cha
         settings.enable_mem_pattern = False
     source: str | bytes = str(graph)
     if changed is not None:
-        source = changed
-        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(graph.parent))
+        source = changed.graph
+        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(changed.folder))
     given = [(name, _options(library, name, offer)) for name in names]
     if not library.plugins & set(names):
         # Its own way of falling back prints to the terminal.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from ...errors import BackendError, StateRefused
@@ -13,6 +13,7 @@ from ..room import room_for
 from ..sampling import Sampler, logprob
 from ..states import Copied, States
 from ..tokenwise import Job
+from ..vocabulary import require_known
 from .library import give_back
 from .loading import Loaded
 from .placement import ProvidersReport
@@ -59,6 +60,11 @@ class OnnxSession(FolderSession):
             "type of KV cache": " ".join(sorted({cache.dtype for cache in (*ports.attention, *ports.convolution)})),
             "providers": " ".join(name for name, nodes in self.providers_report.running if nodes != 0),
         }
+
+    def _checked(self, prompt: Sequence[int]) -> list[int]:
+        tokens = super()._checked(prompt)
+        require_known(tokens, self._network.ports.vocabulary)
+        return tokens
 
     def _pack(self, copied: Copied) -> bytes:
         return self._network.state.pack(copied)

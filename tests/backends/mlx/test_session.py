@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import edgelfm
 from edgelfm.backends.base import Token
 from edgelfm.backends.cancel import Cancel
 from edgelfm.backends.mlx.session import MlxSession
+from edgelfm.errors import BackendError, RequestError
 from edgelfm.models.entry import Sampling
 
 Open = Callable[..., MlxSession]
@@ -29,6 +31,17 @@ def test_eight_bits_and_eight_bit_keys_run(eight_bit_folder: Path, open_mlx: Ope
     prompt = exact.tokenize("hello there")
     assert len(answer(exact, prompt)) == len(answer(small, prompt)) == 8
     assert small.memory().kv < exact.memory().kv
+
+
+@pytest.mark.parametrize(("kv_type", "bytes_each"), [("f16", 4), ("q8_0", 1.25), ("q4_0", 0.75)])
+def test_the_bill_for_keys_and_values_is_what_is_held(kv_type: str, bytes_each: float, tiny_folder: Path) -> None:
+    """Two layers of one head, 32 wide; quantized with a scale and a bias in 32 bits for 32 of them."""
+    with edgelfm.load(
+        tiny_folder, backend="mlx", context=512, micro_batch=64, kv_type=kv_type, tune=False, progress=False
+    ) as lfm:
+        assert lfm.memory().kv == 0
+        lfm.complete("one two three " * 30, max_tokens=4)
+        assert lfm.candidate.memory.part("KV cache") == lfm.memory().kv == 2 * 2 * 32 * 512 * bytes_each
 
 
 class TestState:
@@ -51,13 +64,14 @@ class TestState:
         assert second[-1].timings.cached_tokens == len(prompt) + len(ids_of(events)) + 1
         assert ids_of(second) == answer(open_mlx(tiny_folder), longer, 4)
 
+    @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
     @pytest.mark.parametrize("kind", ["tiny_folder", "attention_folder"])
     def test_going_back_anywhere_gives_what_a_fresh_model_gives(
-        self, kind: str, open_mlx: Open, request: pytest.FixtureRequest
+        self, kind: str, kv_type: str, open_mlx: Open, request: pytest.FixtureRequest
     ) -> None:
         folder = request.getfixturevalue(kind)
         # One token at a time: then how a prompt was cut cannot change the rounding, and equality can be exact.
-        used, fresh = open_mlx(folder, micro_batch=1), open_mlx(folder, micro_batch=1)
+        used, fresh = (open_mlx(folder, micro_batch=1, kv_type=kv_type) for _ in range(2))
         prompt: list[int] = []
         for keep, added in [(0, "one two"), (9, " three"), (3, "x"), (2, "abc"), (5, ""), (5, "ab"), (1, "zz")]:
             prompt = prompt[:keep] + used.tokenize(added, special=False)
@@ -92,7 +106,23 @@ class TestState:
         assert memory.conv == 4 * 64 * 2 * 4
         in_file = (tiny_folder / "model.safetensors").stat().st_size
         assert 0 < in_file - memory.weights < 8000  # the header of the file
-        assert memory.compute > 0
+        written = memory.compute
+        session.prime([20 + i % 400 for i in range(250)])
+        assert session.memory().compute > written > 0  # to read a long prompt takes more
+
+
+class TestRefused:
+    @pytest.mark.parametrize("token", [-1, 512])
+    def test_a_token_that_the_network_has_no_place_for(self, token: int, tiny_folder: Path, open_mlx: Open) -> None:
+        with pytest.raises(RequestError, match=f"the token {token}, and the network knows 512"):
+            open_mlx(tiny_folder).generate([20, token, 21], GREEDY)
+
+    def test_a_forked_process_would_wait_for_ever(self, tiny_folder: Path, open_mlx: Open) -> None:
+        session = open_mlx(tiny_folder)
+        session._process -= 1
+        with pytest.raises(BackendError, match="forked") as caught:
+            session.generate([20, 21], GREEDY)
+        assert "spawn" in caught.value.hint
 
 
 class SecondThoughts(Cancel):

@@ -129,6 +129,24 @@ def test_what_is_broken_is_refused_with_the_reason(
     assert caught.value.hint
 
 
+def test_a_graph_that_its_config_does_not_fit_is_not_blamed_on_memory_alone(published: Path, tmp_path: Path) -> None:
+    """A graph that leaves the number of heads open, and a config that has another."""
+    folder = shutil.copytree(published.parents[1], tmp_path / "other")
+
+    def open_heads(model: Any) -> None:
+        for value in (*model.graph.input, *model.graph.output):
+            if value.name.endswith((".key", ".value")):
+                value.type.tensor_type.shape.dim[1].dim_param = "heads"
+
+    edit(open_heads)(folder)
+    load(folder, settings())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_key_value_heads": 2}))
+    with pytest.raises(BackendError, match="not a single token can be evaluated") as caught:
+        load(folder, settings())
+    assert "config.json is not that of this graph" in caught.value.hint
+
+
 GENAI: list[tuple[str, dict[str, Any], str]] = [
     ("no model", {"model": None}, "has no 'model'"),
     ("no decoder", {"model": {"type": "lfm2"}}, "has no 'decoder'"),
@@ -136,6 +154,14 @@ GENAI: list[tuple[str, dict[str, Any], str]] = [
     ("a pipeline", {"model": {"decoder": {"pipeline": [{"a": {}}]}}}, "a pipeline of several graphs"),
     ("windows", {"model": {"decoder": {"sliding_window": {"window_size": 128}}}}, "wants its input in windows"),
     ("graph missing", {"model": {"decoder": {"filename": "other.onnx"}}}, "other.onnx is not there"),
+    ("graph outside", {"model": {"decoder": {"filename": "../other.onnx"}}}, "outside its folder"),
+    ("graph of the system", {"model": {"decoder": {"filename": "/other.onnx"}}}, "outside its folder"),
+    ("inputs a word", {"model": {"decoder": {"inputs": "ids"}}}, "cannot be understood"),
+    ("a name no text", {"model": {"decoder": {"inputs": {"input_ids": []}}}}, r"\[\] is no name"),
+    ("a name without a layer", {"model": {"decoder": {"outputs": {"present_key_names": "k"}}}}, "'k' is no name with"),
+    ("options a word", {"model": {"decoder": {"session_options": "fast"}}}, "cannot be understood"),
+    ("a library of its own", {"model": {"decoder": {"session_options": {"provider_options": [
+        {"qnn": {"backend_path": "./evil.so"}}]}}}}, "backend_path of qnn leads to"),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from edgelfm.backends.base import Token
 from edgelfm.backends.cancel import Cancel
 from edgelfm.backends.onnx.session import OnnxSession
 from edgelfm.decision import Decision
-from edgelfm.errors import StateRefused
+from edgelfm.errors import RequestError, StateRefused
 from edgelfm.models.entry import Sampling
 from tests.backends.conftest import settings
 
@@ -160,6 +160,16 @@ class TestState:
         session.close()
         gc.collect()
         assert [one() for one in alive] == [None, None]
+
+
+@pytest.mark.parametrize("token", [-1, 512])
+def test_a_token_that_the_graph_has_no_place_for_is_refused(token: int, published: Path, open_onnx: Open) -> None:
+    """As a tokenizer of another model gives them."""
+    session = open_onnx(published)
+    expected = answer(session, [20, 21])
+    with pytest.raises(RequestError, match=f"the token {token}, and the network knows 512"):
+        session.generate([20, token, 21], GREEDY)
+    assert answer(session, [20, 21]) == expected
 
 
 class TestSampling:
