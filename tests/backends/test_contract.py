@@ -216,12 +216,22 @@ class TestThreads:
         assert list(half) == []
 
     def test_closing_ends_a_reply_in_another_thread(self, session: FolderSession) -> None:
-        begun, ended = threading.Event(), []
+        begun, interrupted, ended = threading.Event(), threading.Event(), []
+        interrupt = session._interrupt
+
+        def interrupting() -> None:
+            interrupt()
+            interrupted.set()
+
+        def in_the_middle_of_a_token(at: float) -> None:
+            begun.set()
+            assert interrupted.wait(30)
+
+        session._interrupt, session.events.token = interrupting, in_the_middle_of_a_token  # type: ignore[method-assign]
 
         def work() -> None:
             try:
-                for _ in session.generate(session.tokenize("hello there"), HOT, seed=2, logit_bias=ENDLESS):
-                    begun.set()
+                list(session.generate(session.tokenize("hello there"), HOT, seed=2, logit_bias=ENDLESS))
             except SessionClosed as error:
                 ended.append(error)
 

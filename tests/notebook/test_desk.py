@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import edgelfm
+from edgelfm.backends.endless import never_ending
 from edgelfm.notebook.desk import Desk
 from edgelfm.notebook.worker import Worker
 
@@ -133,8 +134,8 @@ def test_branching_goes_on_from_a_reply_another_way(table: Table) -> None:
     assert table.shown[2]["versions"] == {"at": 2, "of": 2}
 
 
-def test_stopping_keeps_what_is_there(table: Table) -> None:
-    table.options["max_tokens"] = 1500
+def test_stopping_keeps_what_is_there(table: Table, lfm: edgelfm.Model) -> None:
+    table.options.update(max_tokens=1500, logit_bias=never_ending(lfm._session))
     table.desk.hear({"kind": "send", "view": "page", "text": "Tell me a very long story."})
     assert table.writing.wait(60)
     table.do("stop")
@@ -201,10 +202,8 @@ def test_the_json_of_a_chat_can_be_resumed(table: Table, lfm: edgelfm.Model, tmp
     assert len(again.tree.leaves()) == 2
 
 
-def test_the_python_of_a_chat_runs_and_goes_on_from_there(
-    lfm: edgelfm.Model, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = Table(lfm, seed=3)
+def test_the_python_of_a_chat_runs_and_goes_on_from_there(table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    table.options["seed"] = 3
     table.desk._system = lambda: 'You say "yes"\nor </script>.'
     table.do("new")
     table.do("send", text="Is water wet?\n'quotes' and \\ back")

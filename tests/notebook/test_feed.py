@@ -45,7 +45,7 @@ def page() -> Page:
 
 
 def test_pieces_of_a_text_are_joined_into_few_messages(page: Page) -> None:
-    feed = Feed(page, interval=0.05)
+    feed = Feed(page, interval=60)  # then a slow machine cannot make them more
     feed.hello("a")
     feed.put(WRITING, PATH)
     feed.start()
@@ -54,7 +54,7 @@ def test_pieces_of_a_text_are_joined_into_few_messages(page: Page) -> None:
     feed.stop()
     assert page.messages["m1"]["text"] == "".join(f"{number} " for number in range(2000))
     assert page.gaps == 0
-    assert len(page.heard) < 10, "two thousand pieces at once are a handful of messages"
+    assert len(page.heard) <= 4, "the whole, a new message, what there was at first, and the rest at the end"
 
 
 def test_thinking_and_text_keep_their_order(page: Page) -> None:
@@ -186,7 +186,7 @@ def test_a_reply_without_any_view_is_written_to_its_end(page: Page) -> None:
 
 
 def test_stop_ends_the_thread_and_sends_what_is_left(page: Page) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     feed = Feed(page, interval=60)
     feed.hello("a")
     feed.put(WRITING, PATH)
@@ -194,4 +194,4 @@ def test_stop_ends_the_thread_and_sends_what_is_left(page: Page) -> None:
     feed.text("m1", "text", "the end")
     feed.stop()
     assert page.messages["m1"]["text"] == "the end"
-    assert threading.active_count() == before
+    assert {one for one in threading.enumerate() if one.name == "edgelfm-feed"} <= before

@@ -121,11 +121,11 @@ def test_a_view_gets_the_past_and_then_row_after_row(panel: Any) -> None:
 def test_a_reply_shows_its_speed_and_what_the_model_is_doing(panel: Any, lfm: edgelfm.Model) -> None:
     page = panel.comm
     page.say(kind="hello", visible=True)
-    talking = threading.Thread(target=lambda: lfm.chat("Tell me a story.", temperature=0, max_tokens=60))
-    talking.start()
-    page.wait_for(lambda said: said["status"]["doing"] == "reply")
+    with lfm.conversation().stream("Tell me a story.", temperature=0, max_tokens=60) as reply:
+        next(iter(reply))  # it goes on when the page has seen it
+        page.wait_for(lambda said: said["status"]["doing"] == "reply")
+        list(reply)
     last = page.wait_for(lambda said: said["status"]["doing"] == "idle")
-    talking.join()
     assert last["status"]["tokens"] == 60
     speeds = [row["speed"] for row in rows(page, panel) if row["speed"] == row["speed"]]
     assert max(speeds) > 1

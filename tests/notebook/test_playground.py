@@ -26,6 +26,29 @@ pg.view.desk._options = lambda: endless
 """
 
 
+#: A prompt that takes as long to read as twenty looks for somebody who is still there, from when all was heard.
+LONG_PROMPT = """
+import threading, time
+feed, prefill, beat = pg.view.desk.feed, lfm._session._prefill, pg.view.desk.feed._beat
+looks, looked = 0, threading.Semaphore(0)
+
+def counted(then):
+    beat(lambda: (then(), looked.release()))
+
+def long(prompt, cancel):
+    global looks
+    while feed._acked < feed._seq:
+        time.sleep(0.01)
+    feed._beat, feed._beat_seconds = counted, 0.05
+    while looks < 20 and looked.acquire(timeout=60):
+        looks += 1
+    feed._beat, feed._beat_seconds = beat, 1.0
+    return prefill(prompt, cancel)
+
+lfm._session._prefill = long
+"""
+
+
 class Chat:
     """The chat on a page, as a person uses it."""
 
@@ -266,9 +289,9 @@ def test_a_tab_that_is_closed_midway_leaves_nothing_running(book: Book, chat: Ch
 
 def test_a_page_that_looks_on_is_waited_for_through_a_long_prompt(book: Book, chat: Chat) -> None:
     """Nothing is sent while a prompt is read, so nothing is answered; that is not somebody who has gone."""
-    book.execute("pg.view.desk.feed._beat_seconds = 0.05")  # half a second of silence would be enough
-    chat.send("Remember this. " + "One fox jumps over two dogs. " * 200)
-    assert book.kernel("pg.view.desk.reply.timings.prefill_seconds") > 0.5
+    book.execute(LONG_PROMPT)
+    chat.send("Remember this.")
+    assert book.kernel("looks") == 20  # ten in a row that find nobody are enough
     assert book.kernel("pg.view.desk.reply.finish_reason") != "cancelled"
 
 

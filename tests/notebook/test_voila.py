@@ -45,13 +45,13 @@ def address(tmp_path: Path) -> Iterator[str]:
     said = []
     for line in process.stderr:
         said.append(line)
-        if re.search(rf"http://\S+:{port}", line):
+        if found := re.search(r"http://\S+?:(\d+)", line):  # another, if somebody has taken that port meanwhile
             break
     else:
         raise AssertionError("".join(said))
     reader = threading.Thread(target=process.stderr.read, daemon=True)
     reader.start()
-    yield f"http://localhost:{port}/"
+    yield f"http://localhost:{found[1]}/"
     process.terminate()
     process.wait(30)
     reader.join()

@@ -5,11 +5,21 @@ from __future__ import annotations
 import gc
 import threading
 
+import pytest
+
 from edgelfm.notebook.worker import Worker
+
+_others: set[threading.Thread] = set()  # of widgets that nobody has collected yet
+
+
+@pytest.fixture(autouse=True)
+def only_ours() -> None:
+    _others.clear()
+    _others.update(threading.enumerate())
 
 
 def workers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "edgelfm-worker"]
+    return [one for one in threading.enumerate() if one.name == "edgelfm-worker" and one not in _others]
 
 
 def test_jobs_are_done_in_order_in_one_thread_that_is_not_ours() -> None:
