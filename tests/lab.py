@@ -244,7 +244,7 @@ class Book:
             self.page.locator(".jp-Dialog .jp-mod-accept")
         ).first.click()
         self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
-        self.client().wait_for_ready(timeout=120)
+        _await_ready(self.client())
 
     def menu(self, *names: str) -> None:
         """Choose from JupyterLab's menus."""
@@ -259,7 +259,7 @@ class Book:
             self._client = BlockingKernelClient(connection_file=self.lab.connection_file(self.kernel_id))
             self._client.load_connection_file()
             self._client.start_channels()
-            self._client.wait_for_ready(timeout=120)
+            _await_ready(self._client)
         return self._client
 
     def close(self) -> None:
@@ -275,6 +275,17 @@ class Book:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _await_ready(client: Any, timeout: float = 120.0) -> None:
+    """Wait for a kernel. One that gives no sign of life for a second is dead to its client, or has no processor yet."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return client.wait_for_ready(timeout=timeout)
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
 
 
 @contextlib.contextmanager

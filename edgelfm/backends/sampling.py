@@ -60,7 +60,8 @@ class Sampler:
         self._biased = numpy.array([*logit_bias], numpy.intp)
         self._biases = numpy.array([*logit_bias.values()], numpy.float32)
         self._recent = deque(prompt[-PENALTY_WINDOW:], PENALTY_WINDOW)
-        self._generator = numpy.random.Generator(numpy.random.PCG64(seed))
+        # numpy takes no negative seeds.
+        self._generator = numpy.random.Generator(numpy.random.PCG64(None if seed is None else seed % 2**128))
 
     @property
     def plain(self) -> bool:

@@ -121,6 +121,14 @@ class TestSampling:
         once_each = ids_of(list(events))
         assert len(set(once_each)) == len(once_each)
 
+    def test_a_seed_below_zero_is_one_as_well(self, session: FolderSession) -> None:
+        texts = [ids_of(list(session.generate([20, 21], HOT, max_tokens=12, seed=-7))) for _ in range(2)]
+        assert texts[0] == texts[1]
+
+    def test_a_bias_on_a_token_that_is_none_is_refused(self, session: FolderSession) -> None:
+        with pytest.raises(RequestError, match="logit_bias names token 9999"):
+            list(session.generate([20, 21], GREEDY, logit_bias={9999: 1.0}))
+
 
 class TestTheSamePromptAgain:
     """Its logits are kept, so that nothing is evaluated before the first token."""

@@ -30,7 +30,7 @@ def _mlx(sampling: Sampling, seed: int | None, prompt: Sequence[int], bias: dict
     mx = pytest.importorskip("mlx.core", reason="needs: pip install 'edgelfm[mlx]'")
     from edgelfm.backends.mlx.sampler import Sampler
 
-    sampler = Sampler(mx, sampling, seed, prompt, bias)
+    sampler = Sampler(mx, sampling, seed, prompt, bias, words)
     return lambda scores: int(sampler.pick(mx.array([scores])).item())
 
 

@@ -73,7 +73,7 @@ def test_every_control(book: Book) -> None:
 
     book.execute(NEVER_ENDING)
     book.execute(TALKING)
-    until(lambda: float(dial(page, "Decode").inner_text().split()[0].replace("–", "0")) > 1)
+    until(lambda: float(dial(page, "Decode").inner_text().split()[0].replace("–", "0")) > 0)
     until(lambda: "writing" in page.locator(".elfm-monitor-doing").inner_text())
     shown = page.get_by_role("img", name="Decode, the last minute").locator(".elfm-line").get_attribute("d")
     until(lambda: page.get_by_role("img", name="Decode").locator(".elfm-line").get_attribute("d") != shown)

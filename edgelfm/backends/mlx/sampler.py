@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ...models.entry import Sampling
-from ..sampling import PENALTY_WINDOW
+from ..sampling import PENALTY_WINDOW, require_known
 
 
 class Sampler:
@@ -22,7 +22,10 @@ class Sampler:
         seed: int | None,
         prompt: Sequence[int],
         logit_bias: Mapping[int, float],
+        vocabulary: int,
     ) -> None:
+        """`vocabulary` is the number of logits. Raises `RequestError` for a bias on a token beyond it."""
+        require_known(logit_bias, vocabulary)  # MLX would write wherever that is
         self._mx = mx
         self._bias = mx.array(list(logit_bias), mx.uint32), mx.array(list(logit_bias.values()), mx.float32)
         self._biased = bool(logit_bias)

@@ -131,7 +131,8 @@ class MlxSession(FolderSession):
         return True
 
     def _samples(self, job: Job) -> Generator[int]:
-        sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt, job.logit_bias)
+        words = int(self._logits.shape[-1])
+        sampler = Sampler(self._mx, job.sampling, job.seed, job.prompt, job.logit_bias, words)
         try:
             with self._computing():
                 token = sampler.pick(self._logits)
