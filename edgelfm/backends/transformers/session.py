@@ -7,12 +7,12 @@ off there, and the state goes back to the last checkpoint. Between tokens a requ
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...errors import BackendError, RequestError
+from ...errors import BackendError
 from ...planning.plan import Settings
 from ..base import Memory, TokenLogprob
 from ..cancel import Cancel
@@ -22,6 +22,7 @@ from ..room import room_for
 from ..sampling import Sampler, logprob
 from ..states import Copied, States
 from ..tokenwise import Job
+from ..vocabulary import require_known
 from . import calling
 from .beside import attach
 from .loading import Loaded
@@ -106,6 +107,11 @@ class TransformersSession(FolderSession):
             self._beside = following
             self._states.forget()
 
+    def _checked(self, prompt: Sequence[int]) -> list[int]:
+        tokens = super()._checked(prompt)
+        require_known(tokens, self._words)
+        return tokens
+
     def _pack(self, copied: Copied) -> bytes:
         return self._state.pack(copied)
 
@@ -115,11 +121,6 @@ class TransformersSession(FolderSession):
     def _evaluate(self, part: list[int], *, last: bool) -> bool:
         if self._interrupted:
             return False
-        if not all(0 <= token < self._words for token in part):
-            unknown = next(token for token in part if not 0 <= token < self._words)
-            raise RequestError(
-                f"token {unknown} stands for nothing: the model has {self._words:,}", hint="ids are counted from 0"
-            )
         with self._computing(self._threads_prefill):
             try:
                 with self._breakable(part), self._watching():

@@ -218,7 +218,7 @@ class TestLimits:
     @pytest.mark.parametrize("token", [512, 10**9, -1])
     def test_a_token_that_the_model_does_not_have(self, token: int, tiny_folder: Path, open_torch: Open) -> None:
         session = open_torch(tiny_folder)
-        with pytest.raises(RequestError, match=f"token {token} stands for nothing"):
+        with pytest.raises(RequestError, match=f"the token {token}, and the network knows"):
             answer(session, [20, token, 21])
         with pytest.raises(RequestError, match="logit_bias names token"):
             list(session.generate([20, 21], GREEDY, logit_bias={token: 1.0}))
