@@ -45,7 +45,7 @@ def with_servers(made: Plan, *, ask: bool = True) -> Plan:
         reason = f"no server on this machine has it; found {there}" if servers else "no server answers on this machine"
         fix = 'start one, as in: ollama serve; or name it: edgelfm.connect("http://…")'
         if not ask:
-            reason, fix = "servers are asked on this machine only, and not offline", 'edgelfm.connect("http://…")'
+            reason, fix = "servers are asked on this machine only", 'edgelfm.connect("http://…")'
         rejected = (Rejected(model, REMOTE, "", reason, fix, cause="backend"), *rejected)
     return replace(made, candidates=(*made.candidates, *found), rejected=rejected)
 

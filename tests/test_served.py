@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import edgelfm
-from edgelfm.errors import PlanningError
+from edgelfm.errors import PlanningError, RequestError
 from edgelfm.hardware import profiles
 from edgelfm.remote_model import RemoteModel
 from tests.backends.remote.ollama import TAGS, ollama
@@ -63,7 +63,7 @@ def test_what_is_asked_for_is_kept_or_refused(served: FaultServer) -> None:
         with pytest.raises(PlanningError, match="Ollama") as caught:
             edgelfm.load(LFM, backend="remote", **wish)  # type: ignore[arg-type]
         assert caught.value.hint == fix
-    with pytest.raises(PlanningError, match="not offline"):
+    with pytest.raises(RequestError, match="which offline=True forbids"):
         edgelfm.load(LFM, backend="remote", offline=True)
 
 
