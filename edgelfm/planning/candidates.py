@@ -314,9 +314,11 @@ def _micro_batch(way: Way, rung: Rung, memory: MemoryEstimate, flash: bool) -> D
     if rung.micro_batch >= MICRO_BATCHES[0]:
         return Decision(rung.micro_batch, f"{format_bytes(taken)} of compute buffers, which this machine has room for")
     largest = replace(rung, micro_batch=min(MICRO_BATCHES[0], rung.context))
-    most = way.memory(largest, flash_attention=flash).part("compute buffers")
-    reason = f"{format_bytes(taken)} of compute buffers instead of {format_bytes(most)}"
-    if rung.micro_batch < min(default_micro_batch(way.situation.budget), rung.context):
+    whole = way.memory(largest, flash_attention=flash)
+    reason = f"{format_bytes(taken)} of compute buffers instead of {format_bytes(whole.part('compute buffers'))}"
+    if not flash and way.fits(whole):
+        reason += ": without flash attention they hold the scores of the whole context"
+    elif rung.micro_batch < min(default_micro_batch(way.situation.budget), rung.context):
         reason += ", to make it fit"
     else:
         reason += f", with {format_bytes(way.situation.budget.usable_bytes)} to spend"

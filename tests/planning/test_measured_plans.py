@@ -183,6 +183,7 @@ def test_what_attention_without_flash_takes_is_bounded(
     plain, taught = (chosen(planned(model=small, context=context, records=records)) for records in ((), [off]))
     assert taught.settings.flash_attention.value is False
     assert taught.settings.micro_batch.value == micro_batch
+    assert "without flash attention they hold the scores" in taught.settings.micro_batch.reason
     assert plain.memory.total < taught.memory.total <= 1.25 * plain.memory.total
 
 
