@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..decision import Decision
-from ..models.lora import Lora
 from ..units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from ..models.lora import Lora
 
 Format = Literal["gguf", "mlx", "onnx"]
 
